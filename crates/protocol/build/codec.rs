@@ -44,18 +44,13 @@ fn snake(name: &str) -> String {
             && letter.is_uppercase()
             && (letters[at - 1].is_lowercase()
                 || letters[at - 1].is_ascii_digit()
-                || (letters.get(at + 1).is_some_and(|next| next.is_lowercase())
-                    && letters[at - 1] != '_'));
+                || (letters.get(at + 1).is_some_and(|next| next.is_lowercase()) && letters[at - 1] != '_'));
         if boundary {
             out.push('_');
         }
         out.extend(letter.to_lowercase());
     }
-    if matches!(out.as_str(), "type" | "match") {
-        out + "_"
-    } else {
-        out
-    }
+    if matches!(out.as_str(), "type" | "match") { out + "_" } else { out }
 }
 
 /// A Rust condition for `versions` among the message's own, or `None` where it always holds.
@@ -90,11 +85,8 @@ impl<'a> Message<'a> {
     fn generate(&self, out: &mut String) {
         let spec = self.spec;
         let module = snake(&spec.name);
-        let _ = writeln!(
-            out,
-            "/// `{}` and its structures.\npub mod {module} {{\n    use super::prelude::*;\n",
-            spec.name
-        );
+        let _ =
+            writeln!(out, "/// `{}` and its structures.\npub mod {module} {{\n    use super::prelude::*;\n", spec.name);
         self.structure(out, &spec.name, &spec.fields);
         let mut names: Vec<&&str> = self.structs.keys().collect();
         names.sort();
@@ -145,10 +137,7 @@ impl<'a> Message<'a> {
     }
 
     fn is_flexible_ever(&self) -> bool {
-        self.spec
-            .flexible
-            .as_ref()
-            .is_some_and(|range| range.start() <= self.spec.versions.end())
+        self.spec.flexible.as_ref().is_some_and(|range| range.start() <= self.spec.versions.end())
     }
 
     fn rust_type(&self, ty: &Type) -> String {
@@ -181,20 +170,13 @@ impl<'a> Message<'a> {
     fn default(&self, field: &FieldSpec) -> String {
         let value = match (&field.ty, field.default.as_deref()) {
             _ if field.defaults_to_null() => {
-                return if Self::is_option(field) {
-                    "None"
-                } else {
-                    "Records::Null"
-                }
-                .to_owned();
+                return if Self::is_option(field) { "None" } else { "Records::Null" }.to_owned();
             }
             (Type::Primitive(name), Some(value)) if name == "string" => {
                 format!("{}.to_owned()", quoted(value))
             }
             (Type::Primitive(name), None) if name == "string" => "String::new()".to_owned(),
-            (Type::Primitive(name), Some(value)) if name != "uuid" && name != "bytes" => {
-                value.to_owned()
-            }
+            (Type::Primitive(name), Some(value)) if name != "uuid" && name != "bytes" => value.to_owned(),
             (Type::Primitive(name), None) if name == "bool" => "false".to_owned(),
             (Type::Primitive(name), None) if name == "float64" => "0.0".to_owned(),
             (Type::Primitive(name), None) if name.contains("int") => "0".to_owned(),
@@ -202,11 +184,7 @@ impl<'a> Message<'a> {
             (Type::Primitive(name), _) if name == "records" => return "Records::Null".to_owned(),
             _ => "Default::default()".to_owned(),
         };
-        if Self::is_option(field) {
-            format!("Some({value})")
-        } else {
-            value
-        }
+        if Self::is_option(field) { format!("Some({value})") } else { value }
     }
 
     /// An expression that tells whether `self.field` differs from its default.
@@ -214,11 +192,7 @@ impl<'a> Message<'a> {
         let name = format!("self.{}", snake(&field.name));
         let option = Self::is_option(field);
         if field.defaults_to_null() {
-            return if option {
-                format!("{name}.is_some()")
-            } else {
-                format!("{name} != Records::Null")
-            };
+            return if option { format!("{name}.is_some()") } else { format!("{name} != Records::Null") };
         }
         match (&field.ty, option) {
             (Type::Array(_), false) => format!("!{name}.is_empty()"),
@@ -229,15 +203,11 @@ impl<'a> Message<'a> {
             (Type::Primitive(ty), true) if ty == "bytes" => {
                 format!("{name}.as_ref().is_none_or(|value| !value.is_empty())")
             }
-            (Type::Primitive(ty), false) if ty == "string" => format!(
-                "{name} != {}",
-                quoted(field.default.as_deref().unwrap_or("\"\""))
-            ),
+            (Type::Primitive(ty), false) if ty == "string" => {
+                format!("{name} != {}", quoted(field.default.as_deref().unwrap_or("\"\"")))
+            }
             (Type::Primitive(ty), true) if ty == "string" => {
-                format!(
-                    "{name}.as_deref() != Some({})",
-                    quoted(field.default.as_deref().unwrap_or("\"\""))
-                )
+                format!("{name}.as_deref() != Some({})", quoted(field.default.as_deref().unwrap_or("\"\"")))
             }
             (Type::Primitive(ty), _) if ty == "records" => format!("{name} != Records::Null"),
             (Type::Primitive(ty), false) if ty == "bool" => match field.default.as_deref() {
@@ -258,11 +228,7 @@ impl<'a> Message<'a> {
         );
         for field in fields {
             let ty = self.rust_type(&field.ty);
-            let ty = if Self::is_option(field) {
-                format!("Option<{ty}>")
-            } else {
-                ty
-            };
+            let ty = if Self::is_option(field) { format!("Option<{ty}>") } else { ty };
             let _ = writeln!(
                 out,
                 "        /// `{}`, versions {}.\n        pub {}: {ty},",
@@ -279,23 +245,15 @@ impl<'a> Message<'a> {
         }
         let _ = writeln!(
             out,
-            "    }}\n    impl Default for {name} {{\n        fn default() -> Self {{\n            Self {{"
+            "    }}\n    #[allow(clippy::derivable_impls, reason = \"generated\")]\n    impl Default for {name} {{\n        fn default() -> Self {{\n            Self {{"
         );
         for field in fields {
-            let _ = writeln!(
-                out,
-                "                {}: {},",
-                snake(&field.name),
-                self.default(field)
-            );
+            let _ = writeln!(out, "                {}: {},", snake(&field.name), self.default(field));
         }
         if self.is_flexible_ever() {
             out.push_str("                unknown_tagged_fields: Vec::new(),\n");
         }
-        let _ = writeln!(
-            out,
-            "            }}\n        }}\n    }}\n    impl {name} {{"
-        );
+        let _ = writeln!(out, "            }}\n        }}\n    }}\n    impl {name} {{");
         self.read_fn(out, fields);
         self.write_fn(out, fields);
         out.push_str("    }\n");
@@ -329,11 +287,7 @@ impl<'a> Message<'a> {
             if inline.is_none() {
                 continue;
             }
-            let read = format!(
-                "it.{} = {};",
-                snake(&field.name),
-                self.read_expression(field)
-            );
+            let read = format!("it.{} = {};", snake(&field.name), self.read_expression(field));
             match condition(&inline, &self.spec.versions) {
                 None => {
                     let _ = writeln!(out, "            {read}");
@@ -451,16 +405,8 @@ impl<'a> Message<'a> {
                 let size = |version: i16, seen: &mut Vec<String>| -> usize {
                     fields
                         .iter()
-                        .filter(|field| {
-                            field.tag_in(version).is_none() && contains(&field.versions, version)
-                        })
-                        .map(|field| {
-                            if Self::is_option(field) {
-                                1
-                            } else {
-                                self.smallest(&field.ty, seen)
-                            }
-                        })
+                        .filter(|field| field.tag_in(version).is_none() && contains(&field.versions, version))
+                        .map(|field| if Self::is_option(field) { 1 } else { self.smallest(&field.ty, seen) })
                         .sum()
                 };
                 let least = self
@@ -512,8 +458,7 @@ impl<'a> Message<'a> {
     }
 
     fn write_tags(&self, out: &mut String, fields: &[FieldSpec]) {
-        let mut tagged: Vec<&FieldSpec> =
-            fields.iter().filter(|field| field.tag.is_some()).collect();
+        let mut tagged: Vec<&FieldSpec> = fields.iter().filter(|field| field.tag.is_some()).collect();
         tagged.sort_by_key(|field| field.tag.as_ref().map(|(tag, _)| *tag));
         let mut body = "let mut known = Vec::new();\n".to_owned();
         for field in tagged {
@@ -554,14 +499,10 @@ impl<'a> Message<'a> {
         }
         let some = self.write_value(&field.ty, &flexible, &Place::reference("value"));
         let (marker, null) = match &field.ty {
-            Type::Primitive(ty) if ty == "string" => (
-                String::new(),
-                format!("w.put_nullable_string(None, {flexible})?;"),
-            ),
-            Type::Primitive(_) => (
-                String::new(),
-                format!("w.put_nullable_bytes(None, {flexible})?;"),
-            ),
+            Type::Primitive(ty) if ty == "string" => {
+                (String::new(), format!("w.put_nullable_string(None, {flexible})?;"))
+            }
+            Type::Primitive(_) => (String::new(), format!("w.put_nullable_bytes(None, {flexible})?;")),
             Type::Struct(_) => ("w.put_i8(1); ".to_owned(), "w.put_i8(-1);".to_owned()),
             Type::Array(_) => (String::new(), format!("w.put_null_array({flexible});")),
         };
@@ -569,11 +510,7 @@ impl<'a> Message<'a> {
         let (marker, null) = match condition(&field.nullable, &self.spec.versions) {
             None => (marker, null),
             Some(condition) => (
-                if marker.is_empty() {
-                    marker
-                } else {
-                    format!("if {condition} {{ {marker} }} ")
-                },
+                if marker.is_empty() { marker } else { format!("if {condition} {{ {marker} }} ") },
                 format!("if {condition} {{ {null} }} else {{ {refuse} }}"),
             ),
         };
@@ -613,17 +550,11 @@ struct Place {
 
 impl Place {
     fn owned(place: &str) -> Self {
-        Self {
-            value: place.to_owned(),
-            reference: format!("&{place}"),
-        }
+        Self { value: place.to_owned(), reference: format!("&{place}") }
     }
 
     fn reference(name: &str) -> Self {
-        Self {
-            value: format!("*{name}"),
-            reference: name.to_owned(),
-        }
+        Self { value: format!("*{name}"), reference: name.to_owned() }
     }
 }
 
@@ -642,16 +573,11 @@ fn untagged(field: &FieldSpec) -> Versions {
     let Some((_, tagged)) = &field.tag else {
         return Some(versions);
     };
-    (versions.start() < tagged.start())
-        .then(|| *versions.start()..=(*tagged.start() - 1).min(*versions.end()))
+    (versions.start() < tagged.start()).then(|| *versions.start()..=(*tagged.start() - 1).min(*versions.end()))
 }
 
 fn quoted(value: &str) -> String {
-    if value.starts_with('"') {
-        value.to_owned()
-    } else {
-        format!("{value:?}")
-    }
+    if value.starts_with('"') { value.to_owned() } else { format!("{value:?}") }
 }
 
 fn shown(versions: &Versions) -> String {

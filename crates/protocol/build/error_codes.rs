@@ -4,31 +4,17 @@ use std::fmt::Write as _;
 
 /// The source of `ErrorCode` and its tables.
 pub(crate) fn generate(table: &str) -> String {
-    let rows: Vec<Vec<&str>> = table
-        .lines()
-        .skip(1)
-        .map(|line| line.split('\t').collect())
-        .collect();
+    let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split('\t').collect()).collect();
     let (mut variants, mut codes, mut names, mut retriable) =
         (String::new(), String::new(), String::new(), String::new());
     for row in &rows {
         let (code, name) = (row[0], row[1]);
-        let variant: String = name
-            .split('_')
-            .map(|word| word[..1].to_owned() + &word[1..].to_lowercase())
-            .collect();
-        let _ = writeln!(
-            variants,
-            "    /// `{name}` ({code}).\n    {variant} = {code},"
-        );
+        let variant: String = name.split('_').map(|word| word[..1].to_owned() + &word[1..].to_lowercase()).collect();
+        let _ = writeln!(variants, "    /// `{name}` ({code}).\n    {variant} = {code},");
         let _ = writeln!(codes, "            {code} => Self::{variant},");
         let _ = writeln!(names, "            Self::{variant} => {name:?},");
         if row[2] == "true" {
-            let _ = write!(
-                retriable,
-                "{}Self::{variant}",
-                if retriable.is_empty() { "" } else { " | " }
-            );
+            let _ = write!(retriable, "{}Self::{variant}", if retriable.is_empty() { "" } else { " | " });
         }
     }
     format!(

@@ -17,17 +17,13 @@ include!(concat!(env!("OUT_DIR"), "/api_keys.rs"));
 
 impl ApiKey {
     fn row(self) -> &'static ApiRow {
-        ROWS.iter()
-            .find(|row| row.key == self)
-            .expect("every key has a row: both are generated from one list")
+        ROWS.iter().find(|row| row.key == self).expect("every key has a row: both are generated from one list")
     }
 
     /// The API of a code on the wire.
     #[must_use]
     pub fn from_code(code: i16) -> Option<Self> {
-        let at = ROWS
-            .binary_search_by_key(&code, |row| row.key as i16)
-            .ok()?;
+        let at = ROWS.binary_search_by_key(&code, |row| row.key as i16).ok()?;
         Some(ROWS[at].key)
     }
 

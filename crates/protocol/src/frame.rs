@@ -20,10 +20,7 @@ impl Encoded {
         let len = writer.len();
         let body = i32::try_from(len - 4).map_err(|_| EncodeError::TooLong(len))?;
         writer.patch_i32(0, body);
-        Ok(Self {
-            chunks: writer.into_chunks(),
-            len,
-        })
+        Ok(Self { chunks: writer.into_chunks(), len })
     }
 
     /// The frame as one buffer; external chunks are left out.
@@ -73,10 +70,7 @@ pub fn encode_response<M: Message>(
 ) -> Result<Encoded, EncodeError> {
     let mut writer = Writer::new();
     writer.put_i32(0);
-    let header = ResponseHeader {
-        correlation_id,
-        ..Default::default()
-    };
+    let header = ResponseHeader { correlation_id, ..Default::default() };
     header.encode(&mut writer, api.response_header_version(version))?;
     response.encode(&mut writer, version)?;
     Encoded::finish(writer)
@@ -97,9 +91,7 @@ pub enum HeaderError {
 /// that the API lacks: its header is then read as that of the nearest version.
 /// # Errors
 /// [`HeaderError`].
-pub fn decode_request_header(
-    frame: &Bytes,
-) -> Result<(ApiKey, RequestHeader, Reader), HeaderError> {
+pub fn decode_request_header(frame: &Bytes) -> Result<(ApiKey, RequestHeader, Reader), HeaderError> {
     let mut peek = Reader::new(frame.clone());
     let (key, version) = (peek.i16()?, peek.i16()?);
     let api = ApiKey::from_code(key).ok_or(HeaderError::UnknownApi(key))?;

@@ -5,6 +5,7 @@ pub mod api;
 pub mod error_code;
 pub mod frame;
 pub mod messages;
+pub mod record;
 pub mod schema;
 pub mod types;
 pub mod wire;

@@ -9,8 +9,8 @@ use crate::wire::{DecodeError, EncodeError, RawTaggedField, Reader, Records, Wri
 mod prelude {
     #![allow(unused_imports, reason = "not every message needs every type")]
     pub(super) use super::{
-        ApiKey, Bytes, DecodeError, EncodeError, Message, RawTaggedField, Reader, Records, Request,
-        Uuid, Writer, check_decode, check_encode,
+        ApiKey, Bytes, DecodeError, EncodeError, Message, RawTaggedField, Reader, Records, Request, Uuid, Writer,
+        check_decode, check_encode,
     };
 }
 
@@ -98,20 +98,14 @@ fn check_decode<M: Message>(version: i16) -> Result<(), DecodeError> {
     if (M::MIN_VERSION..=M::MAX_VERSION).contains(&version) {
         return Ok(());
     }
-    Err(DecodeError::UnsupportedVersion {
-        message: M::NAME,
-        version,
-    })
+    Err(DecodeError::UnsupportedVersion { message: M::NAME, version })
 }
 
 fn check_encode<M: Message>(version: i16) -> Result<(), EncodeError> {
     if (M::MIN_VERSION..=M::MAX_VERSION).contains(&version) {
         return Ok(());
     }
-    Err(EncodeError::UnsupportedVersion {
-        message: M::NAME,
-        version,
-    })
+    Err(EncodeError::UnsupportedVersion { message: M::NAME, version })
 }
 
 include!(concat!(env!("OUT_DIR"), "/messages.rs"));

@@ -73,8 +73,8 @@ pub enum Type {
 }
 
 const PRIMITIVES: [&str; 13] = [
-    "bool", "int8", "int16", "uint16", "int32", "uint32", "int64", "float64", "string", "bytes",
-    "records", "uuid", "varint",
+    "bool", "int8", "int16", "uint16", "int32", "uint32", "int64", "float64", "string", "bytes", "records", "uuid",
+    "varint",
 ];
 
 impl Type {
@@ -102,20 +102,14 @@ impl Type {
 /// Whether `version` is one of `versions`.
 #[must_use]
 pub fn contains(versions: &Versions, version: i16) -> bool {
-    versions
-        .as_ref()
-        .is_some_and(|range| range.contains(&version))
+    versions.as_ref().is_some_and(|range| range.contains(&version))
 }
 
 fn parse_versions(text: &str) -> Versions {
     if text == "none" || text == "-" {
         return None;
     }
-    let number = |digits: &str| {
-        digits
-            .parse::<i16>()
-            .unwrap_or_else(|_| panic!("bad versions {text}"))
-    };
+    let number = |digits: &str| digits.parse::<i16>().unwrap_or_else(|_| panic!("bad versions {text}"));
     Some(if let Some(first) = text.strip_suffix('+') {
         number(first)..=i16::MAX
     } else if let Some((first, last)) = text.split_once('-') {
@@ -145,10 +139,7 @@ pub fn parse(text: &str) -> Vec<MessageSpec> {
             if let Some(head) = lines[at].1.strip_prefix("struct ") {
                 let name = head.split(' ').next().unwrap_or_default().to_owned();
                 at += 1;
-                message.structs.push(StructSpec {
-                    name,
-                    fields: parse_fields(&lines, &mut at, 4),
-                });
+                message.structs.push(StructSpec { name, fields: parse_fields(&lines, &mut at, 4) });
             } else {
                 message.fields.push(parse_field(&lines, &mut at, 2));
             }
@@ -175,13 +166,10 @@ fn parse_message(line: &str) -> MessageSpec {
         match word.split_once('=') {
             Some(("api", key)) => message.api_key = key.parse().ok(),
             Some(("versions", range)) => {
-                message.versions =
-                    parse_versions(range).unwrap_or_else(|| panic!("no versions in {line}"));
+                message.versions = parse_versions(range).unwrap_or_else(|| panic!("no versions in {line}"));
             }
             Some(("flexible", range)) => message.flexible = parse_versions(range),
-            Some(("listeners", names)) => {
-                message.listeners = names.split(',').map(str::to_owned).collect()
-            }
+            Some(("listeners", names)) => message.listeners = names.split(',').map(str::to_owned).collect(),
             None if word == "latest-unstable" => message.latest_unstable = true,
             _ => panic!("unknown option {word} in {line}"),
         }
@@ -216,16 +204,9 @@ fn parse_field(lines: &[(usize, &str)], at: &mut usize, indent: usize) -> FieldS
             Some(("nullable", range)) => field.nullable = parse_versions(range),
             Some(("default", value)) => field.default = Some(value.to_owned()),
             Some(("tag", tag)) => {
-                let (number, range) = tag
-                    .split_once('@')
-                    .unwrap_or_else(|| panic!("bad tag in {line}"));
+                let (number, range) = tag.split_once('@').unwrap_or_else(|| panic!("bad tag in {line}"));
                 let range = parse_versions(range).unwrap_or_else(|| panic!("bad tag in {line}"));
-                field.tag = Some((
-                    number
-                        .parse()
-                        .unwrap_or_else(|_| panic!("bad tag in {line}")),
-                    range,
-                ));
+                field.tag = Some((number.parse().unwrap_or_else(|_| panic!("bad tag in {line}")), range));
             }
             Some(("flexible", _)) => field.never_flexible = true,
             Some(("entity", _)) => {}
@@ -246,10 +227,7 @@ impl FieldSpec {
     /// The tag of this field in `version`, where it is tagged there.
     #[must_use]
     pub fn tag_in(&self, version: i16) -> Option<u32> {
-        self.tag
-            .as_ref()
-            .filter(|(_, range)| range.contains(&version))
-            .map(|(tag, _)| *tag)
+        self.tag.as_ref().filter(|(_, range)| range.contains(&version)).map(|(tag, _)| *tag)
     }
 
     /// Whether the default of this field is null.

@@ -90,16 +90,9 @@ impl FromStr for Uuid {
         }
         let mut value = 0u128;
         for (at, digit) in digits.bytes().enumerate() {
-            let bits = BASE64
-                .iter()
-                .position(|candidate| *candidate == digit)
-                .ok_or_else(bad)? as u128;
+            let bits = BASE64.iter().position(|candidate| *candidate == digit).ok_or_else(bad)? as u128;
             // 22 digits carry 132 bits: the last one gives only its upper two.
-            value = if at < 21 {
-                value << 6 | bits
-            } else {
-                value << 2 | bits >> 4
-            };
+            value = if at < 21 { value << 6 | bits } else { value << 2 | bits >> 4 };
         }
         Ok(Self(value.to_be_bytes()))
     }
@@ -118,10 +111,7 @@ impl TopicPartition {
     /// A partition of a topic.
     #[must_use]
     pub fn new(topic: impl Into<Arc<str>>, partition: PartitionIndex) -> Self {
-        Self {
-            topic: topic.into(),
-            partition,
-        }
+        Self { topic: topic.into(), partition }
     }
 }
 
@@ -152,10 +142,7 @@ mod tests {
 
     #[test]
     fn uuid_text_is_kafkas() {
-        assert_eq!(
-            Uuid::METADATA_TOPIC_ID.to_string(),
-            "AAAAAAAAAAAAAAAAAAAAAQ"
-        );
+        assert_eq!(Uuid::METADATA_TOPIC_ID.to_string(), "AAAAAAAAAAAAAAAAAAAAAQ");
         let id: Uuid = "4L6g3nShT-eMCtK--X86sw".parse().expect("valid");
         assert_eq!(id.to_string(), "4L6g3nShT-eMCtK--X86sw");
         assert!("4L6g3nShT-eMCtK--X86s".parse::<Uuid>().is_err());

@@ -154,10 +154,7 @@ impl Reader {
     /// Reads from the start of `buffer`.
     #[must_use]
     pub fn new(buffer: Bytes) -> Self {
-        Self {
-            buffer,
-            budget: DECODE_BUDGET,
-        }
+        Self { buffer, budget: DECODE_BUDGET }
     }
 
     /// Bytes not yet read.
@@ -175,10 +172,7 @@ impl Reader {
     #[inline]
     fn need(&self, wanted: usize) -> Result<(), DecodeError> {
         if self.buffer.len() < wanted {
-            return Err(DecodeError::Underflow {
-                wanted,
-                left: self.buffer.len(),
-            });
+            return Err(DecodeError::Underflow { wanted, left: self.buffer.len() });
         }
         Ok(())
     }
@@ -251,20 +245,14 @@ impl Reader {
     }
 
     fn length(&mut self, flexible: bool) -> Result<Option<usize>, DecodeError> {
-        let length = if flexible {
-            i64::from(self.uvarint()?) - 1
-        } else {
-            i64::from(self.i32()?)
-        };
+        let length = if flexible { i64::from(self.uvarint()?) - 1 } else { i64::from(self.i32()?) };
         Self::checked_length(length)
     }
 
     fn checked_length(length: i64) -> Result<Option<usize>, DecodeError> {
         match length {
             -1 => Ok(None),
-            0..=0x7fff_ffff => Ok(Some(
-                usize::try_from(length).map_err(|_| DecodeError::InvalidLength(length))?,
-            )),
+            0..=0x7fff_ffff => Ok(Some(usize::try_from(length).map_err(|_| DecodeError::InvalidLength(length))?)),
             _ => Err(DecodeError::InvalidLength(length)),
         }
     }
@@ -281,11 +269,7 @@ impl Reader {
     /// # Errors
     /// [`DecodeError::InvalidLength`], [`DecodeError::Underflow`].
     pub fn nullable_string(&mut self, flexible: bool) -> Result<Option<String>, DecodeError> {
-        let length = if flexible {
-            self.length(true)?
-        } else {
-            Self::checked_length(i64::from(self.i16()?))?
-        };
+        let length = if flexible { self.length(true)? } else { Self::checked_length(i64::from(self.i16()?))? };
         let Some(length) = length else {
             return Ok(None);
         };
@@ -302,8 +286,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::nullable_string`], and [`DecodeError::UnexpectedNull`].
     pub fn string(&mut self, flexible: bool, field: &'static str) -> Result<String, DecodeError> {
-        self.nullable_string(flexible)?
-            .ok_or(DecodeError::UnexpectedNull(field))
+        self.nullable_string(flexible)?.ok_or(DecodeError::UnexpectedNull(field))
     }
 
     /// Bytes or null, as a slice of the buffer.
@@ -320,17 +303,14 @@ impl Reader {
     /// # Errors
     /// As [`Reader::nullable_bytes`], and [`DecodeError::UnexpectedNull`].
     pub fn bytes(&mut self, flexible: bool, field: &'static str) -> Result<Bytes, DecodeError> {
-        self.nullable_bytes(flexible)?
-            .ok_or(DecodeError::UnexpectedNull(field))
+        self.nullable_bytes(flexible)?.ok_or(DecodeError::UnexpectedNull(field))
     }
 
     /// Record batches, as a slice of the buffer.
     /// # Errors
     /// As [`Reader::nullable_bytes`].
     pub fn records(&mut self, flexible: bool) -> Result<Records, DecodeError> {
-        Ok(self
-            .nullable_bytes(flexible)?
-            .map_or(Records::Null, Records::Bytes))
+        Ok(self.nullable_bytes(flexible)?.map_or(Records::Null, Records::Bytes))
     }
 
     /// An array or null. `smallest` is the least number of bytes that an element takes on the wire.
@@ -347,10 +327,7 @@ impl Reader {
         };
         self.need(count.saturating_mul(smallest))?;
         let cost = count.saturating_mul(size_of::<T>());
-        self.budget = self
-            .budget
-            .checked_sub(cost)
-            .ok_or(DecodeError::TooManyElements(count))?;
+        self.budget = self.budget.checked_sub(cost).ok_or(DecodeError::TooManyElements(count))?;
         let mut elements = Vec::with_capacity(count);
         for _ in 0..count {
             elements.push(element(self)?);
@@ -368,8 +345,7 @@ impl Reader {
         field: &'static str,
         element: impl FnMut(&mut Self) -> Result<T, DecodeError>,
     ) -> Result<Vec<T>, DecodeError> {
-        self.nullable_array(flexible, smallest, element)?
-            .ok_or(DecodeError::UnexpectedNull(field))
+        self.nullable_array(flexible, smallest, element)?.ok_or(DecodeError::UnexpectedNull(field))
     }
 
     /// The tagged fields at the end of a structure. `known` takes a tag and a reader of its bytes and says whether it read
@@ -390,10 +366,7 @@ impl Reader {
             last = Some(tag);
             let size = self.uvarint()? as usize;
             let data = self.take(size)?;
-            let mut reader = Self {
-                buffer: data.clone(),
-                budget: self.budget,
-            };
+            let mut reader = Self { buffer: data.clone(), budget: self.budget };
             if known(tag, &mut reader)? {
                 self.budget = reader.budget;
             } else {
@@ -459,11 +432,7 @@ impl Writer {
     /// An empty writer.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            buffer: Vec::with_capacity(256),
-            splices: Vec::new(),
-            spliced: 0,
-        }
+        Self { buffer: Vec::with_capacity(256), splices: Vec::new(), spliced: 0 }
     }
 
     /// Bytes written so far, payloads included.
@@ -530,9 +499,7 @@ impl Writer {
     }
 
     fn put_length(&mut self, length: usize, flexible: bool) -> Result<(), EncodeError> {
-        let short = i32::try_from(length)
-            .ok()
-            .filter(|length| *length < i32::MAX);
+        let short = i32::try_from(length).ok().filter(|length| *length < i32::MAX);
         let length = short.ok_or(EncodeError::TooLong(length))?;
         if flexible {
             self.put_uvarint(length.cast_unsigned() + 1);
@@ -543,11 +510,7 @@ impl Writer {
     }
 
     fn put_null_length(&mut self, flexible: bool) {
-        if flexible {
-            self.put_uvarint(0)
-        } else {
-            self.put_i32(-1)
-        }
+        if flexible { self.put_uvarint(0) } else { self.put_i32(-1) }
     }
 
     /// Writes a string.
@@ -567,11 +530,7 @@ impl Writer {
     /// Writes a string or null.
     /// # Errors
     /// [`EncodeError::TooLong`]; [`EncodeError::UnexpectedNull`] where `nullable` is the name of a field that may not be null.
-    pub fn put_nullable_string(
-        &mut self,
-        value: Option<&str>,
-        flexible: bool,
-    ) -> Result<(), EncodeError> {
+    pub fn put_nullable_string(&mut self, value: Option<&str>, flexible: bool) -> Result<(), EncodeError> {
         match value {
             Some(value) => self.put_string(value, flexible),
             None => {
@@ -588,11 +547,7 @@ impl Writer {
     /// Writes bytes, or null.
     /// # Errors
     /// [`EncodeError::TooLong`].
-    pub fn put_nullable_bytes(
-        &mut self,
-        value: Option<&Bytes>,
-        flexible: bool,
-    ) -> Result<(), EncodeError> {
+    pub fn put_nullable_bytes(&mut self, value: Option<&Bytes>, flexible: bool) -> Result<(), EncodeError> {
         let Some(value) = value else {
             self.put_null_length(flexible);
             return Ok(());
@@ -665,12 +620,7 @@ impl Writer {
         let start = self.buffer.len();
         self.buffer.extend_from_slice(&other.buffer);
         self.spliced += other.spliced;
-        self.splices.extend(
-            other
-                .splices
-                .into_iter()
-                .map(|(at, chunk)| (start + at, chunk)),
-        );
+        self.splices.extend(other.splices.into_iter().map(|(at, chunk)| (start + at, chunk)));
     }
 
     /// Overwrites the 4 bytes at `at` that were written before any payload.

@@ -230,7 +230,11 @@ impl BatchHeader {
     /// Whose clock the timestamps come from.
     #[must_use]
     pub fn timestamp_type(&self) -> TimestampType {
-        if self.attributes & LOG_APPEND_TIME_FLAG != 0 { TimestampType::LogAppendTime } else { TimestampType::CreateTime }
+        if self.attributes & LOG_APPEND_TIME_FLAG != 0 {
+            TimestampType::LogAppendTime
+        } else {
+            TimestampType::CreateTime
+        }
     }
 
     /// Whether an idempotent producer sent the batch.
