@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::{BatchError, Compression, TimestampType};
+use super::{BatchError, BatchSettings, Compression, TimestampType};
 use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 /// Size of the header of a v2 batch, in bytes.
@@ -243,12 +243,14 @@ impl BatchHeader {
         self.producer_id > NO_PRODUCER_ID
     }
 
-    /// Writes the header in format v2 over the first [`HEADER_SIZE`] bytes of `bytes`, with the checksum as it stands.
-    pub(super) fn write(&self, bytes: &mut [u8]) {
-        bytes[..8].copy_from_slice(&self.base_offset.to_be_bytes());
+    /// The header in format v2, with the checksum as it stands.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; HEADER_SIZE] {
+        let mut bytes = [0; HEADER_SIZE];
+        bytes[..LENGTH_AT].copy_from_slice(&self.base_offset.to_be_bytes());
         bytes[LENGTH_AT..LEADER_EPOCH_AT].copy_from_slice(&self.batch_length.to_be_bytes());
         bytes[LEADER_EPOCH_AT..MAGIC_AT].copy_from_slice(&self.partition_leader_epoch.to_be_bytes());
-        bytes[MAGIC_AT] = self.magic.to_be_bytes()[0];
+        bytes[MAGIC_AT..CRC_AT].copy_from_slice(&self.magic.to_be_bytes());
         bytes[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&self.crc.to_be_bytes());
         bytes[ATTRIBUTES_AT..LAST_OFFSET_DELTA_AT].copy_from_slice(&self.attributes.to_be_bytes());
         bytes[LAST_OFFSET_DELTA_AT..BASE_TIMESTAMP_AT].copy_from_slice(&self.last_offset_delta.to_be_bytes());
@@ -258,6 +260,29 @@ impl BatchHeader {
         bytes[PRODUCER_EPOCH_AT..BASE_SEQUENCE_AT].copy_from_slice(&self.producer_epoch.to_be_bytes());
         bytes[BASE_SEQUENCE_AT..RECORDS_COUNT_AT].copy_from_slice(&self.base_sequence.to_be_bytes());
         bytes[RECORDS_COUNT_AT..HEADER_SIZE].copy_from_slice(&self.records_count.to_be_bytes());
+        bytes
+    }
+
+    /// Sets timestamp type, maximum timestamp, and the checksum that these and `records`, the rest of the batch, make.
+    pub(super) fn set_max_timestamp(&mut self, kind: TimestampType, max_timestamp: TimestampMs, records: &[u8]) {
+        let attributes = with_timestamp_type(self.attributes, kind);
+        if attributes == self.attributes && max_timestamp == self.max_timestamp {
+            return;
+        }
+        self.attributes = attributes;
+        self.max_timestamp = max_timestamp;
+        let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+        digest.update(&self.to_bytes()[ATTRIBUTES_AT..]);
+        digest.update(records);
+        // The algorithm yields 32 bits in a wider number.
+        self.crc = digest.finalize() as u32;
+    }
+}
+
+fn with_timestamp_type(attributes: i16, kind: TimestampType) -> i16 {
+    match kind {
+        TimestampType::CreateTime => attributes & !LOG_APPEND_TIME_FLAG,
+        TimestampType::LogAppendTime => attributes | LOG_APPEND_TIME_FLAG,
     }
 }
 
@@ -363,10 +388,7 @@ pub fn patch_leader_epoch(bytes: &mut [u8], leader_epoch: LeaderEpoch) {
 /// Sets timestamp type and maximum timestamp of the v2 batch that `bytes` is, and its checksum if either is new.
 pub fn patch_max_timestamp(bytes: &mut [u8], timestamp_type: TimestampType, max_timestamp: TimestampMs) {
     let attributes = i16_at(bytes, ATTRIBUTES_AT);
-    let patched = match timestamp_type {
-        TimestampType::CreateTime => attributes & !LOG_APPEND_TIME_FLAG,
-        TimestampType::LogAppendTime => attributes | LOG_APPEND_TIME_FLAG,
-    };
+    let patched = with_timestamp_type(attributes, timestamp_type);
     if patched == attributes && i64_at(bytes, MAX_TIMESTAMP_AT) == max_timestamp {
         return;
     }
@@ -381,17 +403,21 @@ pub(super) fn write_crc(bytes: &mut [u8]) {
     bytes[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
 }
 
-/// The attributes of a v2 batch.
-pub(super) fn attributes(codec: Compression, timestamp_type: TimestampType, transactional: bool, control: bool) -> i16 {
-    let mut attributes = i16::from(codec.id());
-    if timestamp_type == TimestampType::LogAppendTime {
-        attributes |= LOG_APPEND_TIME_FLAG;
-    }
-    if transactional {
-        attributes |= TRANSACTIONAL_FLAG;
-    }
-    if control {
-        attributes |= CONTROL_FLAG;
-    }
-    attributes
+/// The attributes of a v2 batch with these settings.
+pub(super) fn attributes(settings: &BatchSettings) -> i16 {
+    let flags = [
+        (settings.timestamp_type == TimestampType::LogAppendTime, LOG_APPEND_TIME_FLAG),
+        (settings.is_transactional, TRANSACTIONAL_FLAG),
+        (settings.is_control, CONTROL_FLAG),
+        (settings.delete_horizon.is_some(), DELETE_HORIZON_FLAG),
+    ];
+    flags
+        .into_iter()
+        .filter(|(set, _)| *set)
+        .fold(i16::from(settings.compression.id()), |attributes, (_, flag)| attributes | flag)
+}
+
+/// `attributes` with another codec.
+pub(super) fn with_codec(attributes: i16, codec: Compression) -> i16 {
+    attributes & !COMPRESSION_MASK | i16::from(codec.id())
 }

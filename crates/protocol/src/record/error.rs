@@ -1,5 +1,7 @@
 //! Why bytes are not record batches.
 
+use crate::{DecodeError, ErrorCode};
+
 /// Why bytes are not the record batches they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
@@ -58,4 +60,23 @@ pub enum BatchError {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// The value of a control record is not what its type says.
+    #[error("malformed control record: {0}")]
+    Control(#[from] DecodeError),
+}
+
+impl BatchError {
+    /// The code that a client is answered with.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Truncated { .. } | Self::TooSmall { .. } | Self::UnknownMagic(_) | Self::Checksum { .. } => {
+                ErrorCode::CorruptMessage
+            }
+            Self::UnknownCompression(_) => ErrorCode::UnsupportedCompressionType,
+            Self::InvalidRecord(_) | Self::Decompress { .. } | Self::Control(_) => ErrorCode::InvalidRecord,
+            Self::Compress { .. } => ErrorCode::UnknownServerError,
+            Self::LimitExceeded { .. } => ErrorCode::MessageTooLarge,
+        }
+    }
 }

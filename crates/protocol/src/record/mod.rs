@@ -2,14 +2,29 @@
 //! Batches stay slices of the buffer they came in; nothing here allocates for a length that the bytes do not hold.
 
 mod batch;
+mod builder;
+mod compression;
+mod control;
+mod entry;
 mod error;
+mod legacy;
+mod lz4;
+mod snappy;
+mod validate;
+mod varint;
+mod walk;
 
 pub use batch::{
     Batch, BatchHeader, Batches, HEADER_SIZE, LOG_OVERHEAD, MAGIC_V0, MAGIC_V1, MAGIC_V2, NO_LEADER_EPOCH,
     NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP, batches, increment_sequence, patch_base_offset,
     patch_leader_epoch, patch_max_timestamp,
 };
+pub use builder::{BatchBuilder, BatchSettings};
+pub use compression::{DECOMPRESSED_LIMIT, compress, decompress};
+pub use control::{ControlRecord, ControlRecordType};
+pub use entry::{Header, Record, RecordIterator};
 pub use error::BatchError;
+pub use validate::{CompressionTarget, Origin, RejectedBatch, Rules, ValidBatch, validate};
 
 /// The compression codec of a batch, in Kafka's numbering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
