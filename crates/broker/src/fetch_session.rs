@@ -88,6 +88,11 @@ impl SessionPartitions {
         self.order.values().filter_map(|key| self.entries.get(key).map(|(_, entry)| (key, entry)))
     }
 
+    /// What is known of one partition.
+    pub(crate) fn entry(&self, key: &FetchKey) -> Option<&FetchEntry> {
+        self.entries.get(key).map(|(_, entry)| entry)
+    }
+
     /// Remembers what the fetcher is told. A partition that had records goes to the end, so that none starves.
     pub(crate) fn told(&mut self, key: &FetchKey, high_watermark: i64, log_start_offset: i64, had_records: bool) {
         let Some((at, entry)) = self.entries.get_mut(key) else { return };

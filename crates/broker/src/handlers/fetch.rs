@@ -1,0 +1,248 @@
+//! Fetch: bounds each partition's range by its published view and answers with file ranges; waits below `min.bytes`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use protocol::frame::encode_response;
+use protocol::messages::fetch_request::FetchRequest;
+use protocol::messages::fetch_response::{
+    AbortedTransaction, EpochEndOffset, FetchResponse, FetchableTopicResponse, PartitionData,
+};
+use protocol::{ErrorCode, Message, Reader, Records};
+use storage::{FileSlice, ReadError};
+
+use crate::Broker;
+use crate::dispatch::{CloseReason, Handled, RequestContext, Response};
+use crate::fetch_session::{FetchContext, FetchEntry, FetchKey, SessionRequest};
+use crate::partition::Partition;
+use crate::purgatory::Waiter;
+
+/// The bounds of a request.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    max_wait_ms: i64,
+    min_bytes: u64,
+    max_bytes: u64,
+    committed: bool,
+    by_id: bool,
+}
+
+/// What one look at the partitions gave.
+#[derive(Default)]
+struct Look {
+    answers: Vec<(FetchKey, PartitionData, Option<FileSlice>)>,
+    bytes: u64,
+    /// An error or a diverging epoch: the client must hear of it at once.
+    urgent: bool,
+}
+
+pub(crate) fn handle_frame(broker: &Arc<Broker>, context: RequestContext, mut reader: Reader) -> Handled {
+    let request = match FetchRequest::decode(&mut reader, context.version) {
+        Ok(request) => request,
+        Err(source) => {
+            return Handled::Close(CloseReason::Decode { api: context.api, version: context.version, source });
+        }
+    };
+    let by_id = context.version >= 13;
+    let session = broker.fetch_sessions().resolve(
+        &SessionRequest {
+            id: request.session_id,
+            epoch: request.session_epoch,
+            topics: &request.topics,
+            forgotten: &request.forgotten_topics_data,
+            uses_topic_ids: by_id,
+        },
+        broker.monotonic_ms(),
+        || broker.random_i32(),
+    );
+    let session = match session {
+        Ok(session) => session,
+        Err(code) => {
+            let response = FetchResponse { error_code: code.code(), ..Default::default() };
+            return finish(&context, &response, Vec::new());
+        }
+    };
+    let limits = Limits {
+        max_wait_ms: i64::from(request.max_wait_ms),
+        min_bytes: u64::try_from(request.min_bytes).unwrap_or(0),
+        max_bytes: u64::try_from(request.max_bytes.min(broker.config().fetch_max_bytes)).unwrap_or(0),
+        committed: request.isolation_level == 1,
+        by_id,
+    };
+    let seen = look(broker, &session, &limits);
+    if limits.max_wait_ms <= 0 || seen.urgent || seen.bytes >= limits.min_bytes || seen.answers.is_empty() {
+        return answer(&context, &session, seen);
+    }
+    let broker = Arc::clone(broker);
+    Handled::Later(Box::pin(async move {
+        let seen = wait(&broker, &session, &limits).await;
+        match answer(&context, &session, seen) {
+            Handled::Now(response) => Some(response),
+            _ => None,
+        }
+    }))
+}
+
+async fn wait(broker: &Arc<Broker>, session: &FetchContext, limits: &Limits) -> Look {
+    let mut deadline = broker.timers().deadline(broker.monotonic_ms() + limits.max_wait_ms);
+    let waiter = Waiter::default();
+    loop {
+        for partition in watched(broker, session, limits) {
+            waiter.watch(partition.watchers());
+        }
+        let seen = look(broker, session, limits);
+        if seen.urgent || seen.bytes >= limits.min_bytes {
+            return seen;
+        }
+        let timed_out = waiter.wait(&mut deadline).await;
+        if timed_out {
+            return look(broker, session, limits);
+        }
+    }
+}
+
+fn watched(broker: &Broker, session: &FetchContext, limits: &Limits) -> Vec<Arc<Partition>> {
+    session.session.lock().partitions.iter().filter_map(|(key, _)| find(broker, key, limits).ok()).collect()
+}
+
+fn find(broker: &Broker, key: &FetchKey, limits: &Limits) -> Result<Arc<Partition>, ErrorCode> {
+    if !limits.by_id {
+        return broker.partitions().get(&key.topic, key.partition).ok_or(ErrorCode::UnknownTopicOrPartition);
+    }
+    broker.partitions().get_by_id(key.topic_id, key.partition).ok_or_else(|| {
+        let known = broker.partitions().name(key.topic_id).is_some();
+        if known { ErrorCode::UnknownTopicOrPartition } else { ErrorCode::UnknownTopicId }
+    })
+}
+
+fn look(broker: &Broker, session: &FetchContext, limits: &Limits) -> Look {
+    let mut seen = Look::default();
+    let session = session.session.lock();
+    for (key, entry) in session.partitions.iter() {
+        let left = limits.max_bytes.saturating_sub(seen.bytes);
+        let read = find(broker, key, limits).and_then(|partition| read(&partition, entry, limits, left, seen.bytes == 0));
+        let (mut data, slice) = match read {
+            Ok(read) => read,
+            Err(code) => {
+                seen.urgent = true;
+                (refused(code), None)
+            }
+        };
+        data.partition_index = key.partition;
+        seen.urgent |= data.diverging_epoch != EpochEndOffset::default();
+        seen.bytes += slice.as_ref().map_or(0, |slice| u64::from(slice.len));
+        seen.answers.push((key.clone(), data, slice));
+    }
+    seen
+}
+
+fn refused(code: ErrorCode) -> PartitionData {
+    PartitionData { error_code: code.code(), high_watermark: -1, records: Records::Bytes(Bytes::new()), ..Default::default() }
+}
+
+fn read(
+    partition: &Partition,
+    entry: &FetchEntry,
+    limits: &Limits,
+    left: u64,
+    first: bool,
+) -> Result<(PartitionData, Option<FileSlice>), ErrorCode> {
+    if partition.is_gone() {
+        return Err(ErrorCode::UnknownTopicOrPartition);
+    }
+    partition.check_leader_epoch(entry.current_leader_epoch)?;
+    let view = partition.view();
+    let mut data = PartitionData {
+        high_watermark: view.high_watermark,
+        last_stable_offset: view.last_stable_offset,
+        log_start_offset: view.log_start_offset,
+        records: Records::Bytes(Bytes::new()),
+        ..Default::default()
+    };
+    if let Some(diverging) = diverging_epoch(partition, entry) {
+        data.diverging_epoch = diverging;
+        return Ok((data, None));
+    }
+    let bound = if limits.committed { view.last_stable_offset } else { view.high_watermark };
+    let max_bytes = left.min(u64::try_from(entry.max_bytes).unwrap_or(0));
+    let max_bytes = u32::try_from(max_bytes).unwrap_or(u32::MAX);
+    let slice = match view.read(entry.fetch_offset, max_bytes, bound, first) {
+        Ok(slice) => slice.filter(|slice| slice.len > 0),
+        Err(ReadError::OffsetOutOfRange { .. }) => return Err(ErrorCode::OffsetOutOfRange),
+        Err(error) => return Err(error.code()),
+    };
+    if limits.committed {
+        data.aborted_transactions = Some(aborted(partition, entry.fetch_offset, slice.as_ref(), bound)?);
+    }
+    Ok((data, slice))
+}
+
+fn aborted(
+    partition: &Partition,
+    from: i64,
+    slice: Option<&FileSlice>,
+    bound: i64,
+) -> Result<Vec<AbortedTransaction>, ErrorCode> {
+    if slice.is_none() {
+        return Ok(Vec::new());
+    }
+    let aborted = partition.view().aborted_transactions(from, bound).map_err(|error| error.code())?;
+    let entry = |txn: &storage::AbortedTxn| AbortedTransaction {
+        producer_id: txn.producer_id,
+        first_offset: txn.first_offset,
+        ..Default::default()
+    };
+    Ok(aborted.iter().map(entry).collect())
+}
+
+/// Where the fetcher's log and ours part, if they do (KIP-595).
+fn diverging_epoch(partition: &Partition, entry: &FetchEntry) -> Option<EpochEndOffset> {
+    if entry.last_fetched_epoch < 0 || entry.last_fetched_epoch == partition.leader_epoch() {
+        return None;
+    }
+    let (epoch, end_offset) = partition.log().end_offset_for_epoch(entry.last_fetched_epoch)?;
+    let diverges = epoch < entry.last_fetched_epoch || end_offset < entry.fetch_offset;
+    diverges.then(|| EpochEndOffset { epoch, end_offset, ..Default::default() })
+}
+
+fn answer(context: &RequestContext, session: &FetchContext, seen: Look) -> Handled {
+    let mut files = Vec::new();
+    let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+    let mut told = session.session.lock();
+    for (key, mut data, slice) in seen.answers {
+        let news = slice.is_some() || data.error_code != 0 || data.diverging_epoch != EpochEndOffset::default();
+        let changed = told.partitions.entry(&key).is_none_or(|entry| {
+            entry.high_watermark != data.high_watermark || entry.log_start_offset != data.log_start_offset
+        });
+        if session.incremental && !news && !changed {
+            continue;
+        }
+        if session.session_id != 0 {
+            told.partitions.told(&key, data.high_watermark, data.log_start_offset, slice.is_some());
+        }
+        if let Some(slice) = slice {
+            let id = u32::try_from(files.len()).unwrap_or(u32::MAX);
+            data.records = Records::External { id, len: slice.len };
+            files.push(slice);
+        }
+        match responses.last_mut() {
+            Some(last) if *last.topic == *key.topic && last.topic_id == key.topic_id => last.partitions.push(data),
+            _ => responses.push(FetchableTopicResponse {
+                topic: key.topic.to_string(),
+                topic_id: key.topic_id,
+                partitions: vec![data],
+                ..Default::default()
+            }),
+        }
+    }
+    drop(told);
+    let response = FetchResponse { session_id: session.session_id, responses, ..Default::default() };
+    finish(context, &response, files)
+}
+
+fn finish(context: &RequestContext, response: &FetchResponse, files: Vec<FileSlice>) -> Handled {
+    match encode_response(context.api, context.version, context.correlation_id, response) {
+        Ok(frame) => Handled::Now(Response { frame, files }),
+        Err(source) => Handled::Close(CloseReason::Encode { api: context.api, version: context.version, source }),
+    }
+}

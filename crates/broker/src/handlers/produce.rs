@@ -1,0 +1,185 @@
+//! Produce: validates each partition's batches on the connection's task, appends them, and answers when they are committed.
+
+use std::sync::Arc;
+
+use protocol::messages::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
+};
+use protocol::record::{RejectedBatch, TimestampType, ValidBatch, validate};
+use protocol::{ErrorCode, Records};
+
+use crate::dispatch::{Reply, RequestContext};
+use crate::partition::Partition;
+use crate::promise::Promise;
+use crate::topic_settings::is_internal;
+use crate::Broker;
+
+/// `acks=all`.
+const ALL: i16 = -1;
+
+/// The one client that may write to internal topics (`AdminUtils.ADMIN_CLIENT_ID`).
+const ADMIN_CLIENT_ID: &str = "__admin_client";
+
+/// A partition of the response whose records still wait for their sync.
+struct PendingSync {
+    topic: usize,
+    partition: usize,
+    synced: Promise<Result<(), ErrorCode>>,
+}
+
+pub(crate) fn handle(broker: &Arc<Broker>, context: &RequestContext, request: ProduceRequest) -> Reply<ProduceResponse> {
+    let acks = request.acks;
+    let valid_acks = (-1..=1).contains(&acks);
+    let mut pending = Vec::new();
+    let mut responses = Vec::with_capacity(request.topic_data.len());
+    let mut failed = false;
+    for (topic_index, topic) in request.topic_data.into_iter().enumerate() {
+        let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
+        for (partition_index, data) in topic.partition_data.iter().enumerate() {
+            let outcome = if valid_acks {
+                append(broker, context, &topic, data, acks)
+            } else {
+                Err(ErrorCode::InvalidRequiredAcks.into())
+            };
+            let (response, synced) = partition_response(data.index, outcome);
+            failed |= response.error_code != 0;
+            partition_responses.push(response);
+            if let Some(synced) = synced {
+                pending.push(PendingSync { topic: topic_index, partition: partition_index, synced });
+            }
+        }
+        let (name, topic_id) = (topic.name, topic.topic_id);
+        responses.push(TopicProduceResponse { name, topic_id, partition_responses, ..Default::default() });
+    }
+    if acks == 0 {
+        // The only way to tell a producer that wants no answer is to close its connection.
+        return if failed { Reply::Close } else { Reply::Nothing };
+    }
+    let mut response = ProduceResponse { responses, ..Default::default() };
+    if pending.is_empty() {
+        return Reply::Now(response);
+    }
+    Reply::Later(Box::pin(async move {
+        for wait in pending {
+            let answer = wait.synced.await.unwrap_or(Err(ErrorCode::KafkaStorageError));
+            if let Err(code) = answer {
+                let place = &mut response.responses[wait.topic].partition_responses[wait.partition];
+                *place = refused(place.index, code.into());
+            }
+        }
+        response
+    }))
+}
+
+type Outcome = Result<Done, RejectedBatch>;
+
+struct Done {
+    base_offset: i64,
+    log_append_time_ms: i64,
+    log_start_offset: i64,
+    synced: Option<Promise<Result<(), ErrorCode>>>,
+}
+
+fn append(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    topic: &TopicProduceData,
+    data: &PartitionProduceData,
+    acks: i16,
+) -> Outcome {
+    let partition = find(broker, context, topic, data.index)?;
+    let settings = partition.settings();
+    if is_internal(&partition.topic_partition.topic) && context.client_id != ADMIN_CLIENT_ID {
+        return Err(RejectedBatch::with_message(
+            ErrorCode::InvalidTopicException,
+            format!("Cannot append to internal topic {}", partition.topic_partition.topic),
+        ));
+    }
+    if acks == ALL && settings.min_insync_replicas > 1 {
+        return Err(ErrorCode::NotEnoughReplicas.into());
+    }
+    let records = match &data.records {
+        Records::Bytes(bytes) => bytes,
+        Records::Null | Records::External { .. } => return Err(ErrorCode::CorruptMessage.into()),
+    };
+    let now_ms = broker.wall_ms();
+    let batches = validate(records, &settings.rules(now_ms, context.version))?;
+    refuse_transactions(&batches)?;
+    let appended = partition.append(&batches, now_ms).map_err(|error| RejectedBatch::with_message(error.code(), error.to_string()))?;
+    let synced = appended.flush_due.then(|| broker.flusher().submit(&partition, appended.result.last_offset + 1));
+    let log_append_time_ms = match settings.timestamp_type {
+        TimestampType::LogAppendTime => now_ms,
+        TimestampType::CreateTime => -1,
+    };
+    Ok(Done {
+        base_offset: appended.result.first_offset,
+        log_append_time_ms,
+        log_start_offset: appended.result.log_start_offset,
+        synced,
+    })
+}
+
+fn find(
+    broker: &Broker,
+    context: &RequestContext,
+    topic: &TopicProduceData,
+    index: i32,
+) -> Result<Arc<Partition>, RejectedBatch> {
+    if context.version >= 13 {
+        let found = broker.partitions().get_by_id(topic.topic_id, index);
+        let unknown = match broker.partitions().name(topic.topic_id) {
+            Some(_) => ErrorCode::UnknownTopicOrPartition,
+            None => ErrorCode::UnknownTopicId,
+        };
+        return found.ok_or_else(|| unknown.into());
+    }
+    broker.partitions().get(&topic.name, index).ok_or_else(|| ErrorCode::UnknownTopicOrPartition.into())
+}
+
+/// There is no transaction coordinator yet, so no transaction can be open: Kafka's verification would refuse the batch too.
+fn refuse_transactions(batches: &[ValidBatch]) -> Result<(), RejectedBatch> {
+    if batches.iter().any(|batch| batch.header.is_transactional()) {
+        return Err(RejectedBatch::with_message(
+            ErrorCode::InvalidTxnState,
+            "The producer attempted a transactional operation in an invalid state.".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn partition_response(index: i32, outcome: Outcome) -> (PartitionProduceResponse, Option<Promise<Result<(), ErrorCode>>>) {
+    match outcome {
+        Ok(done) => {
+            let response = PartitionProduceResponse {
+                index,
+                base_offset: done.base_offset,
+                log_append_time_ms: done.log_append_time_ms,
+                log_start_offset: done.log_start_offset,
+                ..Default::default()
+            };
+            (response, done.synced)
+        }
+        Err(rejected) => (refused(index, rejected), None),
+    }
+}
+
+fn refused(index: i32, rejected: RejectedBatch) -> PartitionProduceResponse {
+    let record_errors = rejected
+        .record_errors
+        .into_iter()
+        .map(|(batch_index, message)| BatchIndexAndErrorMessage {
+            batch_index,
+            batch_index_error_message: Some(message),
+            ..Default::default()
+        })
+        .collect();
+    PartitionProduceResponse {
+        index,
+        error_code: rejected.code.code(),
+        base_offset: -1,
+        record_errors,
+        error_message: rejected.message,
+        ..Default::default()
+    }
+}
