@@ -4,6 +4,7 @@
 pub mod api;
 pub mod error_code;
 pub mod frame;
+pub mod json;
 pub mod messages;
 pub mod record;
 pub mod schema;
