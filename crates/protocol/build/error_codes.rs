@@ -7,12 +7,15 @@ pub(crate) fn generate(table: &str) -> String {
     let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split('\t').collect()).collect();
     let (mut variants, mut codes, mut names, mut retriable) =
         (String::new(), String::new(), String::new(), String::new());
+    let (mut exceptions, mut messages) = (String::new(), String::new());
     for row in &rows {
         let (code, name) = (row[0], row[1]);
         let variant: String = name.split('_').map(|word| word[..1].to_owned() + &word[1..].to_lowercase()).collect();
         let _ = writeln!(variants, "    /// `{name}` ({code}).\n    {variant} = {code},");
         let _ = writeln!(codes, "            {code} => Self::{variant},");
         let _ = writeln!(names, "            Self::{variant} => {name:?},");
+        let _ = writeln!(exceptions, "            Self::{variant} => {:?},", row[3]);
+        let _ = writeln!(messages, "            Self::{variant} => {:?},", row[4]);
         if row[2] == "true" {
             let _ = write!(retriable, "{}Self::{variant}", if retriable.is_empty() { "" } else { " | " });
         }
@@ -38,6 +41,20 @@ impl ErrorCode {{
     pub fn name(self) -> &'static str {{
         match self {{
 {names}        }}
+    }}
+
+    /// Java's class of the exception for it, without its package; empty for no error.
+    #[must_use]
+    pub fn exception(self) -> &'static str {{
+        match self {{
+{exceptions}        }}
+    }}
+
+    /// What Kafka says where the answer carries no message of its own.
+    #[must_use]
+    pub fn message(self) -> &'static str {{
+        match self {{
+{messages}        }}
     }}
 
     /// Whether a client may try again.

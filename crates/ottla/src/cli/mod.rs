@@ -1,0 +1,75 @@
+//! The command-line tools: one file a tool, each with Kafka's flags, output text and exit codes.
+//! A tool is a function from its words to an end; it writes to [`Out`] and never exits the process itself.
+
+mod link_tools;
+mod options;
+mod out;
+mod server;
+mod stop;
+mod storage;
+
+use out::Out;
+use stop::Stop;
+
+type Tool = fn(&[String], &mut Out) -> Result<(), Stop>;
+
+/// The tools by the name after `kafka-`.
+const TOOLS: &[(&str, Tool)] = &[
+    ("storage", storage::run),
+];
+
+/// Commands that are Ottla's own.
+const COMMANDS: &[(&str, Tool)] = &[("server", server::run), ("link-tools", link_tools::run)];
+
+/// Runs what the words ask for, `argv[0]` among them, and returns the exit code.
+pub(crate) fn main(words: &[String]) -> u8 {
+    let mut out = Out::stdout();
+    let end = dispatch(words, &mut out).err().unwrap_or_else(|| Stop::silent(0));
+    let end = match out.text(&end.stdout).and_then(|()| out.flush()) {
+        Ok(()) => end,
+        Err(_) if end.code == 0 => Stop::silent(1),
+        Err(_) => end,
+    };
+    out::error_text(&end.stderr);
+    end.code
+}
+
+fn dispatch(words: &[String], out: &mut Out) -> Result<(), Stop> {
+    let called = words.first().map(String::as_str).unwrap_or_default();
+    if let Some(tool) = tool_called(called) {
+        return tool(&words[1..], out);
+    }
+    let name = words.get(1).map(String::as_str).unwrap_or_default();
+    let rest = words.get(2..).unwrap_or_default();
+    match name {
+        "--version" | "version" => Err(Stop::version()),
+        "" => Err(Stop::error(&usage())),
+        "--help" | "-h" | "help" => Err(Stop { stdout: format!("{}\n", usage()), ..Stop::silent(0) }),
+        name => match TOOLS.iter().chain(COMMANDS).find(|(candidate, _)| *candidate == name) {
+            Some((_, tool)) => tool(rest, out),
+            None => Err(Stop::error(&format!("ottla: no command {name}\n{}", usage()))),
+        },
+    }
+}
+
+/// The tool of a link: `kafka-topics.sh` and `kafka-topics` are `topics`; `kafka-server-start.sh` is `server`.
+fn tool_called(path: &str) -> Option<Tool> {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    let name = file.strip_suffix(".sh").unwrap_or(file).strip_prefix("kafka-")?;
+    if name == "server-start" {
+        return Some(server::run_with_file);
+    }
+    TOOLS.iter().find(|(candidate, _)| *candidate == name).map(|(_, tool)| *tool)
+}
+
+fn usage() -> String {
+    let mut text = "usage: ottla COMMAND [ARGUMENT]...\n\nApache Kafka 4.3.1 in one binary. Commands:\n".to_owned();
+    for (name, _) in COMMANDS.iter().chain(TOOLS) {
+        text.push_str("  ");
+        text.push_str(name);
+        text.push('\n');
+    }
+    text.push_str("\nEvery tool has the flags of its Kafka script: `ottla topics --help`. A link named kafka-topics.sh\n");
+    text.push_str("is `ottla topics`; `ottla link-tools DIR` makes the links.");
+    text
+}

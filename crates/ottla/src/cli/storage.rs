@@ -1,0 +1,94 @@
+//! `kafka-storage.sh`: formats log directories and tells what is in them.
+
+use super::options::argparse::{self, Arguments, Command, Group, Refusal, one, required, switch};
+use super::out::Out;
+use super::stop::Stop;
+use protocol::Uuid;
+
+const CONFIG: argparse::Named = required(&["--config", "-c"]);
+
+const TOOL: Command = Command {
+    name: "kafka-storage",
+    help: include_str!("options/help/storage.txt"),
+    arguments: &[],
+    groups: &[],
+    subcommands: &[
+        Command {
+            name: "info",
+            help: include_str!("options/help/storage-info.txt"),
+            arguments: &[CONFIG],
+            groups: &[],
+            subcommands: &[],
+        },
+        Command {
+            name: "format",
+            help: include_str!("options/help/storage-format.txt"),
+            arguments: &[
+                required(&["--cluster-id", "-t"]),
+                CONFIG,
+                one(&["--add-scram", "-S"]),
+                switch(&["--ignore-formatted", "-g"]),
+                one(&["--release-version", "-r"]),
+                one(&["--feature", "-f"]),
+                switch(&["--standalone", "-s"]),
+                switch(&["--no-initial-controllers", "-N"]),
+                one(&["--initial-controllers", "-I"]),
+            ],
+            groups: &[Group {
+                names: &["--standalone", "--no-initial-controllers", "--initial-controllers"],
+                required: false,
+            }],
+            subcommands: &[],
+        },
+        Command {
+            name: "version-mapping",
+            help: include_str!("options/help/storage-version-mapping.txt"),
+            arguments: &[one(&["--release-version", "-r"])],
+            groups: &[],
+            subcommands: &[],
+        },
+        Command {
+            name: "feature-dependencies",
+            help: include_str!("options/help/storage-feature-dependencies.txt"),
+            arguments: &[required(&["--feature", "-f"])],
+            groups: &[],
+            subcommands: &[],
+        },
+        Command {
+            name: "random-uuid",
+            help: include_str!("options/help/storage-random-uuid.txt"),
+            arguments: &[],
+            groups: &[],
+            subcommands: &[],
+        },
+    ],
+};
+
+/// Runs the tool.
+pub(super) fn run(args: &[String], out: &mut Out) -> Result<(), Stop> {
+    let arguments = argparse::read(&TOOL, args).map_err(|refusal: Refusal| refusal.stop(0))?;
+    match arguments.command {
+        "random-uuid" => Ok(out.line(random_uuid()?)?),
+        _ => unsupported(&arguments),
+    }
+}
+
+fn unsupported(arguments: &Arguments) -> Result<(), Stop> {
+    Err(Stop::error(&format!("kafka-storage: {} is not part of this build", arguments.command)))
+}
+
+/// A random id, never one whose text begins with a dash, which a command line would take for an option.
+pub(crate) fn random_uuid() -> Result<Uuid, Stop> {
+    use std::io::Read as _;
+    let mut source = std::fs::File::open("/dev/urandom")?;
+    loop {
+        let mut bytes = [0; 16];
+        source.read_exact(&mut bytes)?;
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        let id = Uuid::from_bytes(bytes);
+        if !id.to_string().starts_with('-') {
+            return Ok(id);
+        }
+    }
+}
