@@ -14,9 +14,7 @@ use stop::Stop;
 type Tool = fn(&[String], &mut Out) -> Result<(), Stop>;
 
 /// The tools by the name after `kafka-`.
-const TOOLS: &[(&str, Tool)] = &[
-    ("storage", storage::run),
-];
+const TOOLS: &[(&str, Tool)] = &[("storage", storage::run)];
 
 /// Commands that are Ottla's own.
 const COMMANDS: &[(&str, Tool)] = &[("server", server::run), ("link-tools", link_tools::run)];
@@ -69,7 +67,9 @@ fn usage() -> String {
         text.push_str(name);
         text.push('\n');
     }
-    text.push_str("\nEvery tool has the flags of its Kafka script: `ottla topics --help`. A link named kafka-topics.sh\n");
+    text.push_str(
+        "\nEvery tool has the flags of its Kafka script: `ottla topics --help`. A link named kafka-topics.sh\n",
+    );
     text.push_str("is `ottla topics`; `ottla link-tools DIR` makes the links.");
     text
 }

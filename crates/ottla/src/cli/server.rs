@@ -11,9 +11,7 @@ pub(super) fn run(_args: &[String], _out: &mut Out) -> Result<(), Stop> {
 /// `kafka-server-start.sh FILE [--override NAME=VALUE]...`.
 pub(super) fn run_with_file(args: &[String], out: &mut Out) -> Result<(), Stop> {
     let words = match args.split_first() {
-        Some((file, rest)) if !file.starts_with('-') => {
-            [&["--config".to_owned(), file.clone()][..], rest].concat()
-        }
+        Some((file, rest)) if !file.starts_with('-') => [&["--config".to_owned(), file.clone()][..], rest].concat(),
         _ => args.to_vec(),
     };
     run(&words, out)

@@ -266,7 +266,8 @@ fn missing(command: &Command, arguments: &Arguments) -> Option<String> {
     if let Some(named) = absent {
         return Some(format!("argument {} is required", named.names.join("/")));
     }
-    let group = command.groups.iter().find(|group| group.required && !group.names.iter().any(|it| arguments.has(it)))?;
+    let group =
+        command.groups.iter().find(|group| group.required && !group.names.iter().any(|it| arguments.has(it)))?;
     let of_group = |name: &&str| command.arguments.iter().find(|named| named.names[0] == *name);
     let names: Vec<String> = group.names.iter().filter_map(of_group).map(|named| named.names.join("/")).collect();
     Some(format!("one of the arguments {} is required", names.join(" ")))

@@ -10,7 +10,8 @@ const INDENT: &str = "  ";
 pub(crate) fn help_table(options: &[Opt]) -> String {
     let mut sorted: Vec<&Opt> = options.iter().collect();
     sorted.sort_by_key(|option| option.name);
-    let mut rows = vec![("Option".to_owned(), "Description".to_owned()), ("------".to_owned(), "-----------".to_owned())];
+    let mut rows =
+        vec![("Option".to_owned(), "Description".to_owned()), ("------".to_owned(), "-----------".to_owned())];
     rows.extend(sorted.into_iter().map(|option| (option_cell(option), description_cell(option))));
     let (left, right) = widths(&rows);
     let fitted: Vec<(String, String)> = rows.iter().flat_map(|row| fit(row, left, right)).collect();

@@ -64,7 +64,12 @@ pub(crate) const fn flag(name: &'static str, description: &'static str) -> Opt {
 }
 
 /// An option with an argument.
-pub(crate) const fn taking(name: &'static str, kind: Kind, argument_name: &'static str, description: &'static str) -> Opt {
+pub(crate) const fn taking(
+    name: &'static str,
+    kind: Kind,
+    argument_name: &'static str,
+    description: &'static str,
+) -> Opt {
     Opt { argument: Argument::Required(kind), argument_name, ..flag(name, description) }
 }
 
@@ -205,12 +210,7 @@ fn lookup(options: &'static [Opt], name: &str) -> Result<&'static Opt, ParseErro
 
 impl Parsed {
     /// Notes `option` and returns how many of the next words it took.
-    fn take(
-        &mut self,
-        option: &'static Opt,
-        inline: Option<&str>,
-        next: Option<&String>,
-    ) -> Result<usize, ParseError> {
+    fn take(&mut self, option: &'static Opt, inline: Option<&str>, next: Option<&String>) -> Result<usize, ParseError> {
         let inline = inline.filter(|value| !value.is_empty());
         let (value, taken) = match (option.argument, inline) {
             (Argument::None, _) => (None, 0),
