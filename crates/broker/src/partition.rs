@@ -111,15 +111,15 @@ impl Partition {
         }
     }
 
-    /// Appends validated batches and wakes the fetches that wait for them.
+    /// Appends a validated batch and wakes the fetches that wait for them.
     /// # Errors
     /// As [`Log::append_as_leader`].
-    pub fn append(&self, batches: &[ValidBatch], now_ms: TimestampMs) -> Result<Appended, AppendError> {
+    pub fn append(&self, batch: &ValidBatch, now_ms: TimestampMs) -> Result<Appended, AppendError> {
         let mut log = self.log.lock();
         if self.gone.load(Ordering::Acquire) {
             return Err(AppendError::Storage(StorageError::Deleted));
         }
-        let request = AppendRequest { batches, leader_epoch: self.leader_epoch(), now_ms };
+        let request = AppendRequest { batch, leader_epoch: self.leader_epoch(), now_ms };
         let result = log.append_as_leader(&request)?;
         let flush_due = log.is_flush_due();
         if !flush_due {

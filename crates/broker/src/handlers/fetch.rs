@@ -65,7 +65,7 @@ pub(crate) fn handle_frame(broker: &Arc<Broker>, context: RequestContext, mut re
     let limits = Limits {
         max_wait_ms: i64::from(request.max_wait_ms),
         min_bytes: u64::try_from(request.min_bytes).unwrap_or(0),
-        max_bytes: u64::try_from(request.max_bytes.min(broker.config().fetch_max_bytes)).unwrap_or(0),
+        max_bytes: u64::try_from(request.max_bytes.min(broker.config().fetch_max_bytes())).unwrap_or(0),
         committed: request.isolation_level == 1,
         by_id,
     };

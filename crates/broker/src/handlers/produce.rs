@@ -104,9 +104,10 @@ fn append(
         Records::Null | Records::External { .. } => return Err(ErrorCode::CorruptMessage.into()),
     };
     let now_ms = broker.wall_ms();
-    let batches = validate(records, &settings.rules(now_ms, context.version))?;
-    refuse_transactions(&batches)?;
-    let appended = partition.append(&batches, now_ms).map_err(|error| RejectedBatch::with_message(error.code(), error.to_string()))?;
+    let rules = settings.rules(&partition.topic_partition, now_ms, context.version);
+    let batch = validate(records, &rules)?;
+    refuse_transactions(&batch)?;
+    let appended = partition.append(&batch, now_ms).map_err(|error| RejectedBatch::with_message(error.code(), error.to_string()))?;
     let synced = appended.flush_due.then(|| broker.flusher().submit(&partition, appended.result.last_offset + 1));
     let log_append_time_ms = match settings.timestamp_type {
         TimestampType::LogAppendTime => now_ms,
@@ -138,8 +139,8 @@ fn find(
 }
 
 /// There is no transaction coordinator yet, so no transaction can be open: Kafka's verification would refuse the batch too.
-fn refuse_transactions(batches: &[ValidBatch]) -> Result<(), RejectedBatch> {
-    if batches.iter().any(|batch| batch.header.is_transactional()) {
+fn refuse_transactions(batch: &ValidBatch) -> Result<(), RejectedBatch> {
+    if batch.header.is_transactional() {
         return Err(RejectedBatch::with_message(
             ErrorCode::InvalidTxnState,
             "The producer attempted a transactional operation in an invalid state.".to_owned(),
@@ -165,6 +166,7 @@ fn partition_response(index: i32, outcome: Outcome) -> (PartitionProduceResponse
 }
 
 fn refused(index: i32, rejected: RejectedBatch) -> PartitionProduceResponse {
+    let message = rejected.error_message().map(str::to_owned);
     let record_errors = rejected
         .record_errors
         .into_iter()
@@ -179,7 +181,7 @@ fn refused(index: i32, rejected: RejectedBatch) -> PartitionProduceResponse {
         error_code: rejected.code.code(),
         base_offset: -1,
         record_errors,
-        error_message: rejected.message,
+        error_message: message,
         ..Default::default()
     }
 }

@@ -1,0 +1,217 @@
+//! The broker: what all handlers share. Built by the server, which drives its timers, its flusher and its housekeeping.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use metadata::config::BrokerConfig;
+use metadata::image::ClusterImage;
+use parking_lot::Mutex;
+use platform::{Clock, Random};
+use protocol::types::{BrokerId, ProducerId, TimestampMs};
+use protocol::{ErrorCode, Uuid};
+
+use crate::coordinators::Coordinators;
+use crate::dispatch::BoxFuture;
+use crate::fetch_session::{ConnectionId, FetchSessions};
+use crate::flusher::Flusher;
+use crate::log_manager::LogManager;
+use crate::partition_map::PartitionMap;
+use crate::producer_ids::ProducerIds;
+use crate::promise::promise;
+use crate::quorum::Quorum;
+use crate::timers::Timers;
+
+/// Runs work that blocks, such as a commit of the metadata log, where it holds up no connection.
+pub type Blocking = Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
+
+/// Features as ApiVersions names them.
+#[derive(Debug, Clone, Default)]
+pub struct Features {
+    /// Levels that this node supports.
+    pub supported: Vec<(String, RangeInclusive<i16>)>,
+    /// Levels that the cluster has finalized.
+    pub finalized: Vec<(String, i16)>,
+    /// Offset of the metadata that says so.
+    pub epoch: i64,
+}
+
+/// Who this broker is.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// `node.id`.
+    pub node_id: BrokerId,
+    /// Cluster id of `meta.properties`.
+    pub cluster_id: String,
+    /// Unique to this run of the process.
+    pub incarnation_id: Uuid,
+}
+
+/// The seams that the broker runs on.
+pub struct Seams {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids.
+    pub random: Random,
+    /// Where work that blocks goes.
+    pub blocking: Blocking,
+}
+
+/// A broker and, in the same process, the controller of its cluster.
+pub struct Broker {
+    identity: Identity,
+    config: ArcSwap<BrokerConfig>,
+    clock: Arc<dyn Clock>,
+    random: Mutex<Random>,
+    blocking: Blocking,
+    timers: Timers,
+    flusher: Flusher,
+    partitions: PartitionMap,
+    logs: LogManager,
+    fetch_sessions: FetchSessions,
+    producer_ids: ProducerIds,
+    image: ArcSwap<ClusterImage>,
+    quorum: Quorum,
+    coordinators: Coordinators,
+}
+
+impl Broker {
+    /// Puts the parts together. [`crate::startup`] opens the logs and registers the broker.
+    pub(crate) fn new(identity: Identity, config: BrokerConfig, seams: Seams, logs: LogManager, quorum: Quorum) -> Self {
+        let slots = usize::try_from(config.max_incremental_fetch_session_cache_slots()).unwrap_or(0);
+        let fetch_sessions = FetchSessions::new(slots);
+        let coordinators = Coordinators::new(&config);
+        Self {
+            identity,
+            config: ArcSwap::from_pointee(config),
+            clock: seams.clock,
+            random: Mutex::new(seams.random),
+            blocking: seams.blocking,
+            timers: Timers::default(),
+            flusher: Flusher::default(),
+            partitions: PartitionMap::default(),
+            logs,
+            fetch_sessions,
+            producer_ids: ProducerIds::default(),
+            image: ArcSwap::from_pointee(ClusterImage::default()),
+            quorum,
+            coordinators,
+        }
+    }
+
+    /// Who this broker is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The node's configuration with its dynamic changes.
+    #[must_use]
+    pub fn config(&self) -> Arc<BrokerConfig> {
+        self.config.load_full()
+    }
+
+    pub(crate) fn set_config(&self, config: Arc<BrokerConfig>) {
+        self.config.store(config);
+    }
+
+    /// Wall clock, in milliseconds since 1970.
+    #[must_use]
+    pub fn wall_ms(&self) -> TimestampMs {
+        self.clock.wall_ms()
+    }
+
+    /// A clock that never goes back, in milliseconds.
+    #[must_use]
+    pub fn monotonic_ms(&self) -> i64 {
+        self.clock.monotonic_ms()
+    }
+
+    /// A random number.
+    pub(crate) fn random_i32(&self) -> i32 {
+        self.random.lock().next_i32()
+    }
+
+    /// A random id that is none of Kafka's reserved ones.
+    pub(crate) fn random_uuid(&self) -> protocol::Uuid {
+        self.random.lock().uuid()
+    }
+
+    /// Deadlines of waiting requests.
+    #[must_use]
+    pub fn timers(&self) -> &Timers {
+        &self.timers
+    }
+
+    /// The group commit of logs that sync before they acknowledge.
+    #[must_use]
+    pub fn flusher(&self) -> &Flusher {
+        &self.flusher
+    }
+
+    /// The partitions that this broker leads.
+    #[must_use]
+    pub fn partitions(&self) -> &PartitionMap {
+        &self.partitions
+    }
+
+    /// The log directories and what is to be done in them from time to time.
+    #[must_use]
+    pub fn logs(&self) -> &LogManager {
+        &self.logs
+    }
+
+    /// The cluster as of the last commit.
+    #[must_use]
+    pub fn image(&self) -> Arc<ClusterImage> {
+        self.image.load_full()
+    }
+
+    pub(crate) fn set_image(&self, image: Arc<ClusterImage>) {
+        self.image.store(image);
+    }
+
+    /// The metadata quorum and its controller.
+    #[must_use]
+    pub fn quorum(&self) -> &Quorum {
+        &self.quorum
+    }
+
+    /// The group coordinators.
+    #[must_use]
+    pub fn coordinators(&self) -> &Coordinators {
+        &self.coordinators
+    }
+
+    pub(crate) fn fetch_sessions(&self) -> &FetchSessions {
+        &self.fetch_sessions
+    }
+
+    pub(crate) fn producer_ids(&self) -> &ProducerIds {
+        &self.producer_ids
+    }
+
+    /// Forgets what belongs to a connection that is gone.
+    pub fn connection_closed(&self, _connection: ConnectionId) {}
+
+    /// Runs `work` where it may block, and gives its result.
+    pub(crate) fn blocking<T: Send + 'static>(self: &Arc<Self>, work: impl FnOnce(&Arc<Self>) -> T + Send + 'static) -> BoxFuture<Option<T>> {
+        let (responder, promised) = promise();
+        let broker = Arc::clone(self);
+        (self.blocking)(Box::new(move || responder.send(work(&broker))));
+        Box::pin(promised)
+    }
+
+    /// A producer id from a new block.
+    pub(crate) async fn allocate_producer_id(self: &Arc<Self>) -> Result<ProducerId, ErrorCode> {
+        let allocated = self.blocking(|broker| {
+            if let Some(id) = broker.producer_ids.next_in_block() {
+                return Ok(id);
+            }
+            let block = broker.quorum.allocate_producer_ids(broker)?;
+            broker.producer_ids.refill(block);
+            broker.producer_ids.next_in_block().ok_or(ErrorCode::CoordinatorLoadInProgress)
+        });
+        allocated.await.unwrap_or(Err(ErrorCode::CoordinatorNotAvailable))
+    }
+}
