@@ -350,6 +350,10 @@ impl<'a> Message<'a> {
         match &field.ty {
             Type::Primitive(ty) if ty == "string" => format!("r.nullable_string({flexible})?"),
             Type::Primitive(ty) if ty == "bytes" => format!("r.nullable_bytes({flexible})?"),
+            // Kafka marks a null structure by another number where it is tagged.
+            Type::Struct(ty) if field.tag.is_some() => {
+                format!("if r.uvarint()? == 0 {{ None }} else {{ Some({ty}::read(r, version)?) }}")
+            }
             Type::Struct(ty) => {
                 format!("if r.i8()? < 0 {{ None }} else {{ Some({ty}::read(r, version)?) }}")
             }
@@ -503,6 +507,7 @@ impl<'a> Message<'a> {
                 (String::new(), format!("w.put_nullable_string(None, {flexible})?;"))
             }
             Type::Primitive(_) => (String::new(), format!("w.put_nullable_bytes(None, {flexible})?;")),
+            Type::Struct(_) if field.tag.is_some() => ("w.put_uvarint(1); ".to_owned(), "w.put_uvarint(0);".to_owned()),
             Type::Struct(_) => ("w.put_i8(1); ".to_owned(), "w.put_i8(-1);".to_owned()),
             Type::Array(_) => (String::new(), format!("w.put_null_array({flexible});")),
         };

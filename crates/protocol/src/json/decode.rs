@@ -8,7 +8,7 @@ use crate::Uuid;
 use crate::schema::{FieldSpec, Type};
 
 pub(super) fn message(context: &Context, bytes: &Bytes) -> Result<Value, JsonError> {
-    let mut decoder = Decoder { context, input: bytes.clone() };
+    let mut decoder = Decoder { context, input: bytes.clone(), unknown_fields: 0 };
     let value = decoder.structure(&context.message.fields)?;
     match decoder.input.len() {
         0 => Ok(value),
@@ -19,6 +19,8 @@ pub(super) fn message(context: &Context, bytes: &Bytes) -> Result<Value, JsonErr
 struct Decoder<'a> {
     context: &'a Context,
     input: Bytes,
+    /// Tagged fields that the schema does not name: no structure with one is a default, though JSON shows none.
+    unknown_fields: usize,
 }
 
 impl Decoder<'_> {
@@ -45,11 +47,14 @@ impl Decoder<'_> {
             let size = self.uvarint()? as usize;
             let payload = self.take(size, "tagged field")?;
             let Some((field, value)) = values.iter_mut().find(|(field, _)| self.context.tag(field) == Some(tag)) else {
+                self.unknown_fields += 1;
                 continue;
             };
-            let mut inner = Decoder { context: self.context, input: payload };
+            let mut inner = Decoder { context: self.context, input: payload, unknown_fields: 0 };
             let decoded = inner.field(field)?;
-            *value = (decoded != self.context.default(field)).then_some(decoded);
+            let is_default = inner.unknown_fields == 0 && decoded == self.context.default(field);
+            *value = (!is_default).then_some(decoded);
+            self.unknown_fields += inner.unknown_fields;
         }
         Ok(())
     }
@@ -63,7 +68,7 @@ impl Decoder<'_> {
             Type::Primitive(ty) => self.primitive(field, ty),
             Type::Struct(name) => {
                 let is_element = matches!(field.ty, Type::Array(_));
-                if !is_element && self.context.nullable(field) && self.take(1, &field.name)?.get_i8() < 0 {
+                if !is_element && self.context.nullable(field) && self.null_marker(field)? {
                     return Ok(Value::Null);
                 }
                 self.structure(self.context.fields_of(name, field))
@@ -80,6 +85,14 @@ impl Decoder<'_> {
                 Ok(Value::Array(elements?))
             }
         }
+    }
+
+    /// Kafka marks a null structure by a negative byte, or by a varint of 0 where it is tagged.
+    fn null_marker(&mut self, field: &FieldSpec) -> Result<bool, JsonError> {
+        if self.context.tag(field).is_some() {
+            return Ok(self.uvarint()? == 0);
+        }
+        Ok(self.take(1, &field.name)?.get_i8() < 0)
     }
 
     fn primitive(&mut self, field: &'static FieldSpec, ty: &str) -> Result<Value, JsonError> {

@@ -64,7 +64,8 @@ impl Encoder<'_> {
             Type::Struct(name) => {
                 let is_element = matches!(field.ty, Type::Array(_));
                 if !is_element && self.context.nullable(field) {
-                    self.out.put_i8(if value.is_null() { -1 } else { 1 });
+                    let null = if self.context.tag(field).is_some() { 0 } else { -1 };
+                    self.out.put_i8(if value.is_null() { null } else { 1 });
                     if value.is_null() {
                         return Ok(());
                     }
