@@ -172,7 +172,13 @@ impl Client {
         };
         let request =
             MetadataRequest { topics: topics.map(named), allow_auto_topic_creation, ..MetadataRequest::default() };
-        let response = self.retry("metadata", async || self.send_to_any(&request).await).await?;
+        let mut retries = self.retries("metadata");
+        let response = loop {
+            match self.send_to_any(&request).await {
+                Ok(response) => break response,
+                Err(error) => retries.pause(error).await?,
+            }
+        };
         ClientError::check(response.error_code, None)?;
         self.inner.metadata.send_modify(|known| *known = Arc::new(known.updated(response, topics.is_none())));
         Ok(self.cluster())
@@ -237,8 +243,20 @@ impl Client {
         self.connection(&address.ok_or(ClientError::UnknownNode(node))?, lane).await
     }
 
-    /// Repeats `attempt` while it fails with an error that may pass, with `retry.backoff.ms` between, until
-    /// `default.api.timeout.ms` is over.
+    /// A series of attempts of one operation, which may take `default.api.timeout.ms` with all its pauses.
+    #[must_use]
+    pub fn retries(&self, what: &'static str) -> Retries {
+        let config = &self.inner.config;
+        Retries {
+            what,
+            deadline: Instant::now() + config.api_timeout,
+            first: config.retry_backoff,
+            max: config.retry_backoff_max,
+            failures: 0,
+        }
+    }
+
+    /// Repeats `attempt` as [`Client::retries`] allows. A future that is to be sent between threads has to write the loop.
     /// # Errors
     /// The last failure.
     pub async fn retry<T>(
@@ -246,21 +264,13 @@ impl Client {
         what: &'static str,
         mut attempt: impl AsyncFnMut() -> Result<T, ClientError>,
     ) -> Result<T, ClientError> {
-        let config = &self.inner.config;
-        let deadline = Instant::now() + config.api_timeout;
-        for failures in 0u32.. {
-            let error = match attempt().await {
-                Err(error) if error.is_retriable() => error,
+        let mut retries = self.retries(what);
+        loop {
+            match attempt().await {
+                Err(error) => retries.pause(error).await?,
                 done => return done,
-            };
-            let pause = backoff(config.retry_backoff, config.retry_backoff_max, failures);
-            if Instant::now() + pause >= deadline {
-                return Err(error);
             }
-            debug!(what, %error, failures, "request failed and is retried");
-            tokio::time::sleep(pause).await;
         }
-        Err(ClientError::Timeout { what: what.to_owned(), after: config.api_timeout })
     }
 
     pub(crate) fn coordinators(&self) -> &Coordinators {
@@ -321,6 +331,32 @@ impl Client {
         }
         addresses.sort_by_key(|address| !is_open(address));
         addresses
+    }
+}
+
+/// The attempts of one operation; see [`Client::retries`].
+#[derive(Debug)]
+pub struct Retries {
+    what: &'static str,
+    deadline: Instant,
+    first: Duration,
+    max: Duration,
+    failures: u32,
+}
+
+impl Retries {
+    /// Waits before the next attempt.
+    /// # Errors
+    /// `error`, if it will not pass, or time is over.
+    pub async fn pause(&mut self, error: ClientError) -> Result<(), ClientError> {
+        let pause = backoff(self.first, self.max, self.failures);
+        if !error.is_retriable() || Instant::now() + pause >= self.deadline {
+            return Err(error);
+        }
+        self.failures += 1;
+        debug!(what = self.what, %error, failures = self.failures, "attempt failed and is repeated");
+        tokio::time::sleep(pause).await;
+        Ok(())
     }
 }
 

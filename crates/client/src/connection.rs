@@ -220,19 +220,21 @@ impl Connection {
         self.enqueue(request, version, self.shared.request_timeout, permit)
     }
 
-    /// Sends a request that the broker does not answer (Produce with acks=0) and waits until it is handed to the system.
+    /// Sends a request that the broker does not answer (Produce with acks=0) in the order of the calls.
     /// # Errors
     /// [`ClientError::Disconnected`], [`ClientError::Encode`].
-    pub async fn send_unanswered<R: Request>(&self, request: &R, version: i16) -> Result<(), ClientError> {
-        let shared = &self.shared;
-        {
-            let mut state = shared.state.lock();
-            shared.push(&mut state, request, version)?;
-        }
+    pub fn begin_unanswered<R: Request>(&self, request: &R, version: i16) -> Result<(), ClientError> {
+        self.shared.push(&mut self.shared.state.lock(), request, version).map(drop)
+    }
+
+    /// Waits until everything that was sent is handed to the system.
+    /// # Errors
+    /// [`ClientError::Disconnected`].
+    pub async fn written(&self) -> Result<(), ClientError> {
         loop {
-            let written = shared.backlog_written.notified();
+            let written = self.shared.backlog_written.notified();
             {
-                let state = shared.state.lock();
+                let state = self.shared.state.lock();
                 if let Some(failure) = &state.failure {
                     return Err(failure.clone());
                 }

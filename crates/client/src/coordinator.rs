@@ -67,7 +67,13 @@ impl Client {
         if let Some(node) = self.coordinators().known.lock().get(&(kind, key.to_owned())) {
             return Ok(*node);
         }
-        self.retry("find coordinator", async || self.look_up(kind, key).await).await
+        let mut retries = self.retries("find coordinator");
+        loop {
+            match self.look_up(kind, key).await {
+                Err(error) => retries.pause(error).await?,
+                found => return found,
+            }
+        }
     }
 
     /// Looks the coordinator of `key` up again when it is next needed.

@@ -89,7 +89,9 @@ pub enum ClientError {
     #[error(transparent)]
     Records(#[from] protocol::record::BatchError),
     /// The record is larger than a setting allows.
-    #[error("the message is {size} bytes when serialized which is larger than {limit}, the value of {setting}")]
+    #[error(
+        "The message is {size} bytes when serialized which is larger than {limit}, which is the value of the {setting} configuration."
+    )]
     RecordTooLarge {
         /// Size of the record, in bytes.
         size: usize,

@@ -5,13 +5,16 @@ pub mod cluster;
 pub mod connection;
 pub mod error;
 pub mod metadata;
+pub mod producer;
+pub mod properties;
 
-#[expect(dead_code, reason = "the producer stamps records with it")]
 mod clock;
 mod coordinator;
 
-pub use cluster::{Client, ClientConfig, Lane};
+pub use cluster::{Client, ClientConfig, Lane, Retries};
 pub use connection::{ApiVersionRange, Connection, InFlight};
 pub use coordinator::CoordinatorType;
 pub use error::ClientError;
 pub use metadata::{Broker, ClusterMetadata, PartitionMetadata, TopicMetadata};
+pub use producer::{Acks, Delivery, Producer, ProducerConfig, Record, RecordMetadata};
+pub use properties::Properties;

@@ -385,6 +385,19 @@ pub fn patch_leader_epoch(bytes: &mut [u8], leader_epoch: LeaderEpoch) {
     bytes[LEADER_EPOCH_AT..MAGIC_AT].copy_from_slice(&leader_epoch.to_be_bytes());
 }
 
+/// Says which idempotent producer sent the v2 batch that `bytes` is, and writes its checksum.
+pub fn patch_producer(
+    bytes: &mut [u8],
+    producer_id: ProducerId,
+    producer_epoch: ProducerEpoch,
+    base_sequence: Sequence,
+) {
+    bytes[PRODUCER_ID_AT..PRODUCER_ID_AT + 8].copy_from_slice(&producer_id.to_be_bytes());
+    bytes[PRODUCER_EPOCH_AT..PRODUCER_EPOCH_AT + 2].copy_from_slice(&producer_epoch.to_be_bytes());
+    bytes[BASE_SEQUENCE_AT..BASE_SEQUENCE_AT + 4].copy_from_slice(&base_sequence.to_be_bytes());
+    write_crc(bytes);
+}
+
 /// Sets timestamp type and maximum timestamp of the v2 batch that `bytes` is, and its checksum if either is new.
 pub fn patch_max_timestamp(bytes: &mut [u8], timestamp_type: TimestampType, max_timestamp: TimestampMs) {
     let attributes = i16_at(bytes, ATTRIBUTES_AT);

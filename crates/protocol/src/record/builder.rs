@@ -132,6 +132,11 @@ impl BatchBuilder {
         self
     }
 
+    /// Makes room for `bytes` more, so that records are not moved while they are collected.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+    }
+
     /// Number of records so far.
     #[must_use]
     pub fn records_count(&self) -> i32 {

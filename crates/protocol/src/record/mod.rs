@@ -17,7 +17,7 @@ mod walk;
 pub use batch::{
     Batch, BatchHeader, Batches, HEADER_SIZE, LOG_OVERHEAD, MAGIC_V0, MAGIC_V1, MAGIC_V2, NO_LEADER_EPOCH,
     NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP, batches, increment_sequence, patch_base_offset,
-    patch_leader_epoch, patch_max_timestamp,
+    patch_leader_epoch, patch_max_timestamp, patch_producer,
 };
 pub use builder::{BatchBuilder, BatchSettings};
 pub use compression::{DECOMPRESSED_LIMIT, compress, decompress};

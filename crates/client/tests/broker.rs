@@ -1,0 +1,86 @@
+//! The client against a running broker, Ottla's or Apache Kafka's: `OTTLA_BOOTSTRAP=host:port`. Without it nothing runs.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by its panic")]
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use client::{Client, ClientConfig, Producer, ProducerConfig, Record};
+use protocol::messages::CreateTopicsRequest;
+use protocol::messages::create_topics_request::CreatableTopic;
+
+async fn connect() -> Option<Client> {
+    let bootstrap = std::env::var("OTTLA_BOOTSTRAP").ok()?;
+    let config = ClientConfig { bootstrap_servers: vec![bootstrap], ..ClientConfig::default() };
+    Some(Client::connect(config).await.unwrap())
+}
+
+#[allow(clippy::disallowed_methods, reason = "names have to differ from run to run")]
+fn unique(name: &str) -> String {
+    format!("{name}-{}", SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos())
+}
+
+async fn create_topic(client: &Client, name: &str, partitions: i32) -> String {
+    let name = unique(name);
+    let topic = CreatableTopic {
+        name: name.clone(),
+        num_partitions: partitions,
+        replication_factor: 1,
+        ..CreatableTopic::default()
+    };
+    let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..CreateTopicsRequest::default() };
+    let response = client.send_to_controller(&request).await.unwrap();
+    assert_eq!(response.topics[0].error_code, 0, "{response:?}");
+    name
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_get_consecutive_offsets() {
+    let Some(client) = connect().await else { return };
+    let topic = create_topic(&client, "offsets", 1).await;
+    for acks in [client::Acks::All, client::Acks::Leader] {
+        let config = ProducerConfig { acks, idempotence: acks == client::Acks::All, ..ProducerConfig::default() };
+        let producer = Producer::new(client.clone(), config).unwrap();
+        let mut deliveries = Vec::new();
+        for value in 0..10_000u32 {
+            let value = value.to_string();
+            let record = Record { topic: &topic, value: Some(value.as_bytes()), ..Record::default() };
+            deliveries.push(producer.send(record).await.unwrap());
+        }
+        producer.flush().await;
+        let mut offsets = Vec::new();
+        for delivery in deliveries {
+            offsets.push(delivery.delivered().await.unwrap().offset);
+        }
+        assert!(offsets.windows(2).all(|pair| pair[1] == pair[0] + 1));
+        producer.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_million_records_are_sent() {
+    let Some(client) = connect().await else { return };
+    let topic = create_topic(&client, "million", 3).await;
+    let config = ProducerConfig { batch_size: 65536, ..ProducerConfig::default() };
+    let producer = Producer::new(client.clone(), config).unwrap();
+    let started = tokio::time::Instant::now();
+    let mut last = None;
+    let value = [b'x'; 100];
+    for _ in 0..1_000_000u32 {
+        let record = Record { topic: &topic, value: Some(&value), ..Record::default() };
+        last = Some(producer.send(record).await.unwrap());
+    }
+    producer.flush().await;
+    println!("{:?} {:?}", started.elapsed(), last.unwrap().delivered().await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_go_into_a_topic_made_on_demand_without_acknowledgement() {
+    let Some(client) = connect().await else { return };
+    let topic = unique("auto");
+    let config = ProducerConfig { acks: client::Acks::None, idempotence: false, ..ProducerConfig::default() };
+    let producer = Producer::new(client.clone(), config).unwrap();
+    let record = Record { topic: &topic, key: Some(b"k"), value: None, ..Record::default() };
+    let delivery = producer.send(record).await.unwrap();
+    assert_eq!(delivery.delivered().await.unwrap().offset, -1);
+    producer.close().await;
+}
