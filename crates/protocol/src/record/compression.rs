@@ -17,6 +17,8 @@ pub const DECOMPRESSED_LIMIT: usize = 256 << 20;
 const PIECE_SIZE: usize = 64 << 10;
 /// A piece buffer above this size is not kept for the next batch, in bytes.
 const KEPT_BUFFER: usize = 1 << 20;
+/// A Zstandard context above this size is not kept: a frame may claim a window of 128 MiB, in bytes.
+const KEPT_CONTEXT: usize = 8 << 20;
 
 thread_local! {
     static ZSTD_DECODER: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
@@ -111,7 +113,8 @@ impl<'a> Pieces<'a> {
 impl Drop for Pieces<'_> {
     fn drop(&mut self) {
         if let Decoder::Zstd { context, .. } = &mut self.codec {
-            ZSTD_DECODER.with_borrow_mut(|kept| *kept = context.take());
+            let small = context.take().filter(|context| context.sizeof() <= KEPT_CONTEXT);
+            ZSTD_DECODER.with_borrow_mut(|kept| *kept = small);
         }
         if self.buffer.capacity() <= KEPT_BUFFER {
             BUFFER.with_borrow_mut(|kept| *kept = std::mem::take(&mut self.buffer));
@@ -225,6 +228,8 @@ fn zstd(level: Option<i32>, input: &[u8], out: &mut Vec<u8>) -> Result<(), Batch
     out.resize(start + zstd::zstd_safe::compress_bound(input.len()), 0);
     let written = context.compress2(&mut out[start..], input).map_err(failed)?;
     out.truncate(start + written);
-    ZSTD_ENCODER.with_borrow_mut(|kept| *kept = Some(context));
+    if context.sizeof() <= KEPT_CONTEXT {
+        ZSTD_ENCODER.with_borrow_mut(|kept| *kept = Some(context));
+    }
     Ok(())
 }
