@@ -1,12 +1,23 @@
 //! The command-line tools: one file a tool, each with Kafka's flags, output text and exit codes.
 //! A tool is a function from its words to an end; it writes to [`Out`] and never exits the process itself.
 
+mod broker_api_versions;
+mod cluster;
+mod delete_records;
+mod get_offsets;
+mod java;
 mod link_tools;
+mod log_dirs;
+mod metadata_quorum;
 mod options;
 mod out;
 mod server;
+mod session;
 mod stop;
 mod storage;
+mod time;
+mod topic_filter;
+mod topics;
 
 use out::Out;
 use stop::Stop;
@@ -14,7 +25,16 @@ use stop::Stop;
 type Tool = fn(&[String], &mut Out) -> Result<(), Stop>;
 
 /// The tools by the name after `kafka-`.
-const TOOLS: &[(&str, Tool)] = &[("storage", storage::run)];
+const TOOLS: &[(&str, Tool)] = &[
+    ("broker-api-versions", broker_api_versions::run),
+    ("cluster", cluster::run),
+    ("delete-records", delete_records::run),
+    ("get-offsets", get_offsets::run),
+    ("log-dirs", log_dirs::run),
+    ("metadata-quorum", metadata_quorum::run),
+    ("storage", storage::run),
+    ("topics", topics::run),
+];
 
 /// Commands that are Ottla's own.
 const COMMANDS: &[(&str, Tool)] = &[("server", server::run), ("link-tools", link_tools::run)];

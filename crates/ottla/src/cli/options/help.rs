@@ -108,7 +108,7 @@ fn may_break(before: Option<char>, left: char, right: char) -> bool {
         (',', right) => right.is_alphabetic(),
         (':', right) => right.is_alphanumeric() || right == '(' || right == '-',
         (')', right) => matches!(right, '(' | '-' | '|'),
-        ('=', '[') | (']', '*') | ('|', '(') | ('0'..='9', '`') => true,
+        ('=', '[') | (']', '*') | ('|', '(') | ('0'..='9', '`' | '>') => true,
         (left, '(') => left.is_alphabetic(),
         _ => false,
     }

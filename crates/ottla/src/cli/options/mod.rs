@@ -290,6 +290,11 @@ impl Parsed {
         value.parse().map(Some).map_err(|_| bad())
     }
 
+    /// Whether there was not a single word.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.empty
+    }
+
     /// Ends with `message` and the help table, as for a wrong command line.
     pub(crate) fn usage(&self, message: &str) -> Stop {
         usage(self.options, message)
