@@ -28,13 +28,46 @@ impl<'a> Cursor<'a> {
         Ok(byte)
     }
 
-    #[inline]
+    // Most numbers in records take one or two bytes: those are read without a loop.
+    #[inline(always)]
     pub(super) fn varint(&mut self) -> Result<i32, BatchError> {
+        match self.short() {
+            Some(value) => Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed()),
+            None => self.long_varint(),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn varlong(&mut self) -> Result<i64, BatchError> {
+        match self.short() {
+            Some(value) => Ok(i64::from((value >> 1).cast_signed() ^ -(value & 1).cast_signed())),
+            None => self.long_varlong(),
+        }
+    }
+
+    /// A number of one or two bytes, if the next is such a one.
+    #[inline(always)]
+    fn short(&mut self) -> Option<u32> {
+        match *self.bytes.get(self.at..)? {
+            [first, ..] if first < 0x80 => {
+                self.at += 1;
+                Some(u32::from(first))
+            }
+            [first, second, ..] if second < 0x80 => {
+                self.at += 2;
+                Some(u32::from(first & 0x7f) | u32::from(second) << 7)
+            }
+            _ => None,
+        }
+    }
+
+    #[cold]
+    fn long_varint(&mut self) -> Result<i32, BatchError> {
         varint(|| self.byte())
     }
 
-    #[inline]
-    pub(super) fn varlong(&mut self) -> Result<i64, BatchError> {
+    #[cold]
+    fn long_varlong(&mut self) -> Result<i64, BatchError> {
         varlong(|| self.byte())
     }
 
@@ -49,7 +82,18 @@ impl<'a> Cursor<'a> {
         Ok(start)
     }
 
-    /// Skips a length and as many bytes; `None` for a negative length, which means null.
+    /// Skips a length and as many bytes; false for a negative length, which means null.
+    #[inline(always)]
+    pub(super) fn skip_nullable(&mut self) -> Result<bool, BatchError> {
+        let length = self.varint()?;
+        let Ok(length) = usize::try_from(length) else {
+            return Ok(false);
+        };
+        self.skip(length)?;
+        Ok(true)
+    }
+
+    /// Skips a length and as many bytes, and returns where they are; `None` for a negative length, which means null.
     #[inline]
     pub(super) fn nullable(&mut self) -> Result<Option<(usize, usize)>, BatchError> {
         let length = self.varint()?;

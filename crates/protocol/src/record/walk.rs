@@ -3,8 +3,8 @@
 
 use super::BatchError;
 use super::compression::Pieces;
-use super::entry::{header_count, next_layout};
-use super::varint::{varint, varlong};
+use super::entry::header_count;
+use super::varint::{Cursor, varint, varlong};
 
 /// What validation has to know of a record.
 #[derive(Debug, Clone, Copy)]
@@ -23,14 +23,42 @@ const MISSIZED: BatchError = BatchError::InvalidRecord("Invalid record size: its
 pub(super) fn walk_slice(records: &[u8], count: i32, mut visit: impl FnMut(Step)) -> Result<(), BatchError> {
     let mut at = 0;
     for _ in 0..count {
-        let (_, layout) = next_layout(records, &mut at)?;
-        visit(Step {
-            timestamp_delta: layout.timestamp_delta,
-            offset_delta: layout.offset_delta,
-            has_key: layout.key.is_some(),
-        });
+        visit(next_step(records, &mut at)?);
     }
     if at < records.len() { Err(REMAINING) } else { Ok(()) }
+}
+
+/// Reads over the record at `at` of `records`, and moves `at` behind it.
+#[inline(always)]
+fn next_step(records: &[u8], at: &mut usize) -> Result<Step, BatchError> {
+    let mut cursor = Cursor { bytes: records, at: *at };
+    let length = usize::try_from(cursor.varint()?).map_err(|_| MISSIZED)?;
+    let body = cursor.skip(length)?;
+    *at = cursor.at;
+    let mut cursor = Cursor::new(&records[body..body + length]);
+    cursor.byte()?;
+    let timestamp_delta = cursor.varlong()?;
+    let offset_delta = cursor.varint()?;
+    let has_key = cursor.skip_nullable()?;
+    cursor.skip_nullable()?;
+    let headers = cursor.varint()?;
+    if headers != 0 {
+        skip_headers(&mut cursor, headers)?;
+    }
+    if cursor.remaining() > 0 {
+        return Err(MISSIZED);
+    }
+    Ok(Step { timestamp_delta, offset_delta, has_key })
+}
+
+fn skip_headers(cursor: &mut Cursor<'_>, count: i32) -> Result<(), BatchError> {
+    for _ in 0..header_count(count, cursor.remaining())? {
+        if !cursor.skip_nullable()? {
+            return Err(BatchError::InvalidRecord("Invalid negative header key size"));
+        }
+        cursor.skip_nullable()?;
+    }
+    Ok(())
 }
 
 /// Visits the `count` records that `pieces` has to be.
@@ -55,13 +83,9 @@ impl Stream<'_> {
         let mut at = self.at;
         // A record that ends in this piece is read as from any slice; a fault there is a fault in the slow way, too,
         // unless the piece was too short.
-        if let Ok((_, layout)) = next_layout(self.pieces.current(), &mut at) {
+        if let Ok(step) = next_step(self.pieces.current(), &mut at) {
             self.at = at;
-            return Ok(Step {
-                timestamp_delta: layout.timestamp_delta,
-                offset_delta: layout.offset_delta,
-                has_key: layout.key.is_some(),
-            });
+            return Ok(step);
         }
         self.straddling_record()
     }
