@@ -22,7 +22,7 @@ pub struct RecordMetadata {
 }
 
 /// A record on its way; see [`Delivery::delivered`]. Dropping it does not stop the record.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Delivery {
     pub(super) outcome: Arc<Outcome>,
     pub(super) index: u32,
@@ -36,6 +36,12 @@ impl Delivery {
     pub async fn delivered(self) -> Result<RecordMetadata, ClientError> {
         self.outcome.wait().await;
         self.result().unwrap_or(Err(ClientError::Closed))
+    }
+
+    /// Whether both records went into one batch, and so share their outcome.
+    #[must_use]
+    pub fn shares_batch(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.outcome, &other.outcome)
     }
 
     /// The result, if there is one already.

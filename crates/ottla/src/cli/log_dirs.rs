@@ -71,8 +71,8 @@ fn log_dir(dir: &DescribeLogDirsResult, topics: &[&str]) -> Value {
         .map(|(partition, replica)| {
             json!({
                 "partition": partition.to_string(),
-                "offsetLag": replica.offset_lag,
                 "size": replica.partition_size,
+                "offsetLag": replica.offset_lag,
                 "isFuture": replica.is_future_key,
             })
         })

@@ -11,6 +11,8 @@ mod log_dirs;
 mod metadata_quorum;
 mod options;
 mod out;
+mod producer_perf_test;
+mod progress;
 mod server;
 mod session;
 mod stop;
@@ -32,6 +34,7 @@ const TOOLS: &[(&str, Tool)] = &[
     ("get-offsets", get_offsets::run),
     ("log-dirs", log_dirs::run),
     ("metadata-quorum", metadata_quorum::run),
+    ("producer-perf-test", producer_perf_test::run),
     ("storage", storage::run),
     ("topics", topics::run),
 ];

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::time::Duration;
 
 use client::{Client, ClientConfig};
 use metadata::config::properties;
@@ -19,6 +18,13 @@ pub(crate) type Properties = BTreeMap<String, String>;
 /// When the system refuses what a runtime needs.
 pub(crate) fn run<T>(work: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// Runs `work` on this thread, and what it spawns on others.
+/// # Errors
+/// When the system refuses what a runtime needs.
+pub(crate) fn run_on_threads<T>(work: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
 
 /// Reads a properties file.
@@ -40,54 +46,40 @@ pub(crate) fn optional_properties(path: Option<&str>) -> Result<Properties, Exce
     path.map_or_else(|| Ok(Properties::new()), load_properties)
 }
 
-/// What the properties say to the client; a name that it does not know is not its business.
+/// Adds `name=value` words, each of which needs its `=`.
 /// # Errors
-/// For a value of the wrong kind, and for a security protocol that this build does not speak.
-pub(crate) fn client_config(bootstrap: &str, properties: &Properties) -> Result<ClientConfig, Exception> {
-    let mut config = ClientConfig::default();
-    config.bootstrap_servers = bootstrap.split(',').map(|server| server.trim().to_owned()).collect();
-    if let Some(id) = properties.get("client.id") {
-        config.client_id.clone_from(id);
+/// Kafka's words for one that has none, or several.
+pub(crate) fn add_pairs(properties: &mut Properties, pairs: &[&str]) -> Result<(), Exception> {
+    for pair in pairs {
+        match pair.split('=').collect::<Vec<_>>().as_slice() {
+            [name, value] if !value.is_empty() => properties.insert((*name).to_owned(), (*value).to_owned()),
+            _ => return Err(Exception::illegal_argument(format!("Invalid property: {pair}"))),
+        };
     }
-    let duration = |name: &str, target: &mut Duration| -> Result<(), Exception> {
-        if let Some(value) = properties.get(name) {
-            *target = Duration::from_millis(number(name, value)?);
-        }
-        Ok(())
-    };
-    duration("request.timeout.ms", &mut config.request_timeout)?;
-    duration("default.api.timeout.ms", &mut config.api_timeout)?;
-    duration("socket.connection.setup.timeout.ms", &mut config.connection_setup_timeout)?;
-    duration("reconnect.backoff.ms", &mut config.reconnect_backoff)?;
-    duration("reconnect.backoff.max.ms", &mut config.reconnect_backoff_max)?;
-    duration("retry.backoff.ms", &mut config.retry_backoff)?;
-    duration("retry.backoff.max.ms", &mut config.retry_backoff_max)?;
-    duration("metadata.max.age.ms", &mut config.metadata_max_age)?;
-    if let Some(protocol) = properties.get("security.protocol").filter(|name| !name.eq_ignore_ascii_case("PLAINTEXT")) {
-        let message =
-            format!("Invalid value {protocol} for configuration security.protocol: only PLAINTEXT is there yet");
-        return Err(Exception::new("org.apache.kafka.common.config.ConfigException", message));
-    }
-    Ok(config)
+    Ok(())
 }
 
-/// A number from a property.
-/// # Errors
-/// Kafka's words for one that is none.
-pub(crate) fn number<N: std::str::FromStr>(name: &str, value: &str) -> Result<N, Exception> {
-    value.trim().parse().map_err(|_| {
-        let message = format!("Invalid value {value} for configuration {name}: Not a number of type LONG");
-        Exception::new("org.apache.kafka.common.config.ConfigException", message)
-    })
+/// Adds `name=value` words; a word without `=`, or with nothing after it, has an empty value.
+pub(crate) fn add_lenient_pairs(properties: &mut Properties, pairs: &[&str]) {
+    for pair in pairs {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        properties.insert(name.to_owned(), value.to_owned());
+    }
+}
+
+/// The properties in the client's own form.
+pub(crate) fn client_properties(properties: &Properties) -> client::Properties {
+    properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
 /// Connects an admin tool.
 /// # Errors
 /// When no bootstrap server answers within `default.api.timeout.ms`.
 pub(crate) async fn connect(bootstrap: &str, properties: &Properties) -> Result<Client, Exception> {
-    let mut config = client_config(bootstrap, properties)?;
-    if config.client_id.is_empty() {
-        "adminclient-1".clone_into(&mut config.client_id);
+    let mut settings = client_properties(properties);
+    settings.set("bootstrap.servers", bootstrap);
+    if !settings.contains("client.id") {
+        settings.set("client.id", "adminclient-1");
     }
-    Ok(Client::connect(config).await?)
+    Ok(Client::connect(ClientConfig::from_properties(&settings)?).await?)
 }

@@ -277,14 +277,16 @@ fn missing(command: &Command, arguments: &Arguments) -> Option<String> {
 fn wrap(text: &str) -> String {
     let mut lines = Vec::new();
     let mut line = String::new();
-    for word in words(text) {
+    // The line break at the end of the text counts as a character of the last word.
+    let text = format!("{text}\u{a0}");
+    for word in words(&text) {
         if line.chars().count() + word.chars().count() > WIDTH {
             lines.push(justify(&line));
             line.clear();
         }
         line.push_str(word);
     }
-    lines.push(line);
+    lines.push(line.trim_end_matches('\u{a0}').to_owned());
     lines.join("\n")
 }
 
