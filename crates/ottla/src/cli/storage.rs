@@ -1,9 +1,21 @@
 //! `kafka-storage.sh`: formats log directories and tells what is in them.
 
+mod features;
+mod format;
+mod info;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use metadata::config::{BrokerConfig, properties};
+
 use super::options::argparse::{self, Arguments, Command, Group, Refusal, one, required, switch};
 use super::out::Out;
+use super::session::Properties;
 use super::stop::Stop;
 use protocol::Uuid;
+
+const META_PROPERTIES: &str = "meta.properties";
 
 const CONFIG: argparse::Named = required(&["--config", "-c"]);
 
@@ -69,12 +81,35 @@ pub(super) fn run(args: &[String], out: &mut Out) -> Result<(), Stop> {
     let arguments = argparse::read(&TOOL, args).map_err(|refusal: Refusal| refusal.stop(0))?;
     match arguments.command {
         "random-uuid" => Ok(out.line(random_uuid()?)?),
-        _ => unsupported(&arguments),
+        "info" => info::info(&config(&arguments)?, out),
+        "format" => format::format(&arguments, &config(&arguments)?, out),
+        "version-mapping" => features::version_mapping(&arguments, out),
+        _ => features::dependencies(&arguments, out),
     }
 }
 
-fn unsupported(arguments: &Arguments) -> Result<(), Stop> {
-    Err(Stop::error(&format!("kafka-storage: {} is not part of this build", arguments.command)))
+fn config(arguments: &Arguments) -> Result<BrokerConfig, Stop> {
+    let path = arguments.one("--config").unwrap_or_default();
+    let file = std::fs::read(path).map_err(|_| Stop::uncaught("java.nio.file.NoSuchFileException", &path))?;
+    let class = "org.apache.kafka.common.config.ConfigException";
+    let (config, _) = BrokerConfig::from_properties(&file, &[]).map_err(|error| Stop::uncaught(class, &error.error))?;
+    Ok(config)
+}
+
+/// The log directories and that of the metadata log, sorted.
+fn directories(config: &BrokerConfig) -> BTreeSet<String> {
+    let dirs = config.log_dirs().iter().cloned();
+    dirs.chain([config.metadata_log_dir().to_owned()]).collect()
+}
+
+/// What `meta.properties` of a directory says, if there is one.
+fn meta_properties(dir: &str) -> Result<Option<Properties>, Stop> {
+    let path = Path::new(dir).join(META_PROPERTIES);
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok(Some(properties::parse(&bytes).into_iter().map(|entry| (entry.name, entry.value)).collect())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Stop::error(&format!("{}: {error}", path.display()))),
+    }
 }
 
 /// A random id, never one whose text begins with a dash, which a command line would take for an option.
