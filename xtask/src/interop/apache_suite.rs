@@ -1,0 +1,104 @@
+//! Apache Kafka's own integration tests, run by `../shared/suites/apachekafka.sh` against one broker process a test.
+//! `interop/apache-kafka/passing.txt` names what passes; it only grows, and what it names must pass.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::{scratch, this_program};
+use crate::node::Kind;
+use crate::tally::Tally;
+use crate::{apache_kafka, process, workspace};
+
+/// The suite's name on the command line.
+pub(super) const NAME: &str = "apache-kafka";
+
+/// Runs the classes of the list and counts the tests in it. `UPDATE_PASSING=1` adds what passes now and is not yet in it;
+/// `CLASSES` (space separated) runs these instead of the classes of the list.
+pub(super) fn run(kind: Kind, tally: &mut Tally) -> Result<()> {
+    let runner = workspace::root().join("../shared/suites/apachekafka.sh");
+    let missing =
+        ["java", "javac", "mvn", "patch", "unzip", "python3"].into_iter().find(|program| !process::exists(program));
+    if let Some(program) = missing {
+        tally.skip(NAME, &format!("{program} is not installed"));
+        return Ok(());
+    }
+    if !runner.exists() {
+        tally.skip(NAME, &format!("there is no {}", runner.display()));
+        return Ok(());
+    }
+    apache_kafka::fetch()?;
+    let listed = read_list()?;
+    let asked = std::env::var("CLASSES").ok();
+    let classes: BTreeSet<&str> = match &asked {
+        Some(asked) => asked.split_whitespace().collect(),
+        None => listed.iter().filter_map(|test| test.split("::").next()).collect(),
+    };
+    let listed: BTreeSet<&String> =
+        listed.iter().filter(|test| classes.contains(test.split("::").next().unwrap_or_default())).collect();
+    let results = results(kind, &runner, &classes)?;
+    for test in &listed {
+        if results.contains(&("PASS".to_owned(), (*test).clone())) {
+            tally.pass(1);
+        } else {
+            tally.fail(format!("{NAME}: {test}"));
+        }
+    }
+    let new: BTreeSet<&String> = results.iter().filter(|(how, _)| how == "PASS").map(|(_, test)| test).collect();
+    let new: Vec<&&String> = new.difference(&listed).collect();
+    println!("{} tests of the list ran, {} pass that are not in it", listed.len(), new.len());
+    if std::env::var_os("UPDATE_PASSING").is_some() && kind == Kind::Ottla {
+        let mut all = read_list()?;
+        all.extend(new.into_iter().map(|test| (*test).clone()));
+        write_list(&all)?;
+    }
+    Ok(())
+}
+
+/// How each test ended: `PASS`, `FAIL` or `SKIP`, and its name as `class::method`.
+fn results(kind: Kind, runner: &PathBuf, classes: &BTreeSet<&str>) -> Result<Vec<(String, String)>> {
+    let folder = scratch().join("apache-kafka");
+    fs::create_dir_all(&folder)?;
+    let launcher = folder.join(format!("launch-{}", kind.name()));
+    fs::write(&launcher, format!("#!/bin/sh\nexec '{}' node {} \"$@\"\n", this_program()?, kind.name()))?;
+    process::run(Command::new("chmod").arg("+x").arg(&launcher))?;
+    let classes: Vec<&str> = classes.iter().copied().collect();
+    let mut command = Command::new(runner);
+    command.arg(&launcher).arg("clients").env("SUITES", &folder).env("CLASSES", classes.join(" ")).env("FULL", "1");
+    command.env("LABEL", kind.name()).env("MAXBROKERS", "1").env("OTTLA", crate::node::ottla_binary());
+    // The script's own counts cover tests that are not in the list: its exit code says nothing here.
+    process::lines(&mut command, |_| {})?;
+    let file = folder.join(format!("results/ak-clients.{}.txt", kind.name()));
+    let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    let mut results = Vec::new();
+    for line in text.lines() {
+        if let [how, test, ..] = line.split(' ').collect::<Vec<_>>().as_slice() {
+            results.push(((*how).to_owned(), (*test).to_owned()));
+        }
+    }
+    Ok(results)
+}
+
+fn list() -> PathBuf {
+    workspace::root().join("interop/apache-kafka/passing.txt")
+}
+
+fn read_list() -> Result<BTreeSet<String>> {
+    let text = fs::read_to_string(list()).with_context(|| format!("reading {}", list().display()))?;
+    Ok(text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect())
+}
+
+fn write_list(tests: &BTreeSet<String>) -> Result<()> {
+    let mut text = String::from(
+        "# Tests of Apache Kafka 4.3.1 that pass against Ottla. This list only grows: UPDATE_PASSING=1 adds to it.\n",
+    );
+    for test in tests {
+        text.push_str(test);
+        text.push('\n');
+    }
+    fs::write(list(), text)?;
+    Ok(())
+}
