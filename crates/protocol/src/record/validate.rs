@@ -228,9 +228,6 @@ fn check_envelope(batch: &Batch, rules: &Rules<'_>) -> Result<(), RejectedBatch>
 }
 
 fn check_header(header: &BatchHeader, rules: &Rules<'_>) -> Result<(), RejectedBatch> {
-    if rules.origin == Origin::Coordinator {
-        return Ok(());
-    }
     let place = rules.topic_partition;
     let (first, last, count) = (header.base_offset, header.last_offset(), i64::from(header.records_count));
     let span = i64::from(header.last_offset_delta) + 1;
@@ -249,12 +246,13 @@ fn check_header(header: &BatchHeader, rules: &Rules<'_>) -> Result<(), RejectedB
             "Inconsistent batch offset range [{first}, {last}] and count of records {count} in topic partition {place}"
         )));
     }
-    if header.is_control() {
+    if header.is_control() && rules.origin != Origin::Coordinator {
         return Err(RejectedBatch::invalid(format!(
             "Clients are not allowed to write control records in topic partition {place}"
         )));
     }
-    if header.has_producer_id() && header.base_sequence < 0 {
+    // The markers of a transaction carry its producer's id, but no sequence.
+    if header.has_producer_id() && header.base_sequence < 0 && rules.origin != Origin::Coordinator {
         return Err(RejectedBatch::invalid(format!(
             "Invalid sequence number {} in record batch with producerId {} in topic partition {place}",
             header.base_sequence, header.producer_id

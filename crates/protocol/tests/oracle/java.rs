@@ -9,7 +9,7 @@ pub(crate) fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the crate is in a workspace")
 }
 
-/// The class path of Apache Kafka's jars, where `cargo xtask apache-kafka` has fetched them.
+/// The class path of Apache Kafka's jars, where `cargo xtask apache-kafka fetch` has put them.
 pub(crate) fn class_path() -> Option<String> {
     let jars: Vec<String> = fs::read_dir(workspace().join("target/apache-kafka/libs"))
         .ok()?

@@ -45,7 +45,7 @@ fn both_implementations_agree_on_random_messages() {
 #[test]
 fn java_agrees_on_every_message_and_version() {
     let Some(class_path) = java::class_path() else {
-        assert!(env::var("CI").is_err(), "`cargo xtask apache-kafka` has to fetch the jars first");
+        assert!(env::var("CI").is_err(), "`cargo xtask apache-kafka fetch` has to come first");
         eprintln!("skipped: no jars of Apache Kafka in target/apache-kafka/libs");
         return;
     };
