@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use metadata::config::BrokerConfig;
-use metadata::image::ClusterImage;
+use metadata::config::{BrokerConfig, DynamicBrokerConfig};
+use metadata::ClusterImage;
 use parking_lot::Mutex;
 use platform::{Clock, Random};
 use protocol::types::{BrokerId, ProducerId, TimestampMs};
@@ -13,12 +13,13 @@ use protocol::{ErrorCode, Uuid};
 
 use crate::coordinators::Coordinators;
 use crate::dispatch::BoxFuture;
-use crate::fetch_session::{ConnectionId, FetchSessions};
+use crate::fetch_session::FetchSessions;
 use crate::flusher::Flusher;
 use crate::log_manager::LogManager;
 use crate::partition_map::PartitionMap;
 use crate::producer_ids::ProducerIds;
 use crate::promise::promise;
+use crate::publisher::Publisher;
 use crate::quorum::Quorum;
 use crate::timers::Timers;
 
@@ -72,18 +73,21 @@ pub struct Broker {
     producer_ids: ProducerIds,
     image: ArcSwap<ClusterImage>,
     quorum: Quorum,
+    publisher: Publisher,
     coordinators: Coordinators,
 }
 
 impl Broker {
     /// Puts the parts together. [`crate::startup`] opens the logs and registers the broker.
-    pub(crate) fn new(identity: Identity, config: BrokerConfig, seams: Seams, logs: LogManager, quorum: Quorum) -> Self {
-        let slots = usize::try_from(config.max_incremental_fetch_session_cache_slots()).unwrap_or(0);
+    pub(crate) fn new(identity: Identity, config: DynamicBrokerConfig, seams: Seams, logs: LogManager, quorum: Quorum) -> Self {
+        let current = Arc::clone(config.current());
+        let slots = usize::try_from(current.max_incremental_fetch_session_cache_slots()).unwrap_or(0);
         let fetch_sessions = FetchSessions::new(slots);
-        let coordinators = Coordinators::new(&config);
+        let coordinators = Coordinators::new(&current);
         Self {
             identity,
-            config: ArcSwap::from_pointee(config),
+            config: ArcSwap::new(current),
+            publisher: Publisher::new(config),
             clock: seams.clock,
             random: Mutex::new(seams.random),
             blocking: seams.blocking,
@@ -124,12 +128,12 @@ impl Broker {
     /// A clock that never goes back, in milliseconds.
     #[must_use]
     pub fn monotonic_ms(&self) -> i64 {
-        self.clock.monotonic_ms()
+        i64::try_from(self.clock.monotonic_nanos() / 1_000_000).unwrap_or(i64::MAX)
     }
 
     /// A random number.
     pub(crate) fn random_i32(&self) -> i32 {
-        self.random.lock().next_i32()
+        self.random.lock().next_u64() as i32
     }
 
     /// A random id that is none of Kafka's reserved ones.
@@ -171,10 +175,26 @@ impl Broker {
         self.image.store(image);
     }
 
+    /// Features that this node supports and that the cluster has finalized.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        let image = self.image();
+        let supported = metadata::features::supported_features();
+        Features {
+            supported: supported.map(|(name, first, last)| (name.to_owned(), first..=last)).collect(),
+            finalized: image.features().map(|(name, level)| (name.to_owned(), level)).collect(),
+            epoch: image.provenance.last_offset,
+        }
+    }
+
     /// The metadata quorum and its controller.
     #[must_use]
     pub fn quorum(&self) -> &Quorum {
         &self.quorum
+    }
+
+    pub(crate) fn publisher(&self) -> &Publisher {
+        &self.publisher
     }
 
     /// The group coordinators.
@@ -192,7 +212,7 @@ impl Broker {
     }
 
     /// Forgets what belongs to a connection that is gone.
-    pub fn connection_closed(&self, _connection: ConnectionId) {}
+    pub fn connection_closed(&self, _connection: u64) {}
 
     /// Runs `work` where it may block, and gives its result.
     pub(crate) fn blocking<T: Send + 'static>(self: &Arc<Self>, work: impl FnOnce(&Arc<Self>) -> T + Send + 'static) -> BoxFuture<Option<T>> {
@@ -208,7 +228,7 @@ impl Broker {
             if let Some(id) = broker.producer_ids.next_in_block() {
                 return Ok(id);
             }
-            let block = broker.quorum.allocate_producer_ids(broker)?;
+            let block = broker.quorum.allocate_producer_ids(broker).map_err(|refusal| refusal.code)?;
             broker.producer_ids.refill(block);
             broker.producer_ids.next_in_block().ok_or(ErrorCode::CoordinatorLoadInProgress)
         });

@@ -13,20 +13,30 @@ use protocol::{ApiKey, DecodeError, EncodeError, Message, Reader, Request};
 use storage::FileSlice;
 
 use crate::Broker;
-use crate::fetch_session::ConnectionId;
 use crate::handlers;
 
 /// What the broker knows of a client's connection.
 #[derive(Debug)]
 pub struct Connection {
     /// Unique among the connections of this process.
-    pub id: ConnectionId,
+    pub id: u64,
     /// Address of the client.
     pub peer: IpAddr,
     /// Name of the listener that accepted it.
     pub listener: String,
+    /// What the listener is for.
+    pub audience: Audience,
     /// Name and version of the client's software, from ApiVersions.
     pub software: Mutex<Option<(String, String)>>,
+}
+
+/// Which APIs a listener serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// Those of a broker.
+    Clients,
+    /// Those of a controller.
+    Controllers,
 }
 
 /// One request: who sent it, and how it is to be answered.
@@ -125,28 +135,11 @@ pub(crate) const SERVED: &[ApiKey] = &[
     ApiKey::Fetch,
     ApiKey::ListOffsets,
     ApiKey::Metadata,
-    ApiKey::OffsetCommit,
-    ApiKey::OffsetFetch,
-    ApiKey::FindCoordinator,
-    ApiKey::JoinGroup,
-    ApiKey::Heartbeat,
-    ApiKey::LeaveGroup,
-    ApiKey::SyncGroup,
-    ApiKey::DescribeGroups,
-    ApiKey::ListGroups,
     ApiKey::ApiVersions,
-    ApiKey::CreateTopics,
-    ApiKey::DeleteTopics,
     ApiKey::DeleteRecords,
     ApiKey::InitProducerId,
     ApiKey::OffsetForLeaderEpoch,
-    ApiKey::DescribeConfigs,
-    ApiKey::AlterConfigs,
     ApiKey::DescribeLogDirs,
-    ApiKey::CreatePartitions,
-    ApiKey::DeleteGroups,
-    ApiKey::IncrementalAlterConfigs,
-    ApiKey::OffsetDelete,
     ApiKey::DescribeQuorum,
     ApiKey::DescribeCluster,
     ApiKey::DescribeProducers,
@@ -154,9 +147,16 @@ pub(crate) const SERVED: &[ApiKey] = &[
     ApiKey::DescribeTopicPartitions,
 ];
 
-/// Whether `api` is served in `version`.
-pub(crate) fn serves(api: ApiKey, version: i16) -> bool {
-    SERVED.contains(&api) && api.versions().contains(&version)
+/// The APIs that a listener serves.
+pub(crate) fn served(audience: Audience) -> impl Iterator<Item = ApiKey> {
+    SERVED.iter().copied().filter(move |api| match audience {
+        Audience::Clients => api.on_broker(),
+        Audience::Controllers => api.on_controller() && *api != ApiKey::Fetch,
+    })
+}
+
+fn serves(audience: Audience, api: ApiKey, version: i16) -> bool {
+    api.versions().contains(&version) && served(audience).any(|other| other == api)
 }
 
 impl Broker {
@@ -174,7 +174,7 @@ impl Broker {
             version: header.request_api_version,
             correlation_id: header.correlation_id,
         };
-        if !serves(api, context.version) {
+        if !serves(connection.audience, api, context.version) {
             if api == ApiKey::ApiVersions {
                 return respond(&context, 0, &handlers::api_versions::unsupported_version(self));
             }
@@ -190,28 +190,11 @@ impl Broker {
             ApiKey::Fetch => h::fetch::handle_frame(self, context, reader),
             ApiKey::ListOffsets => self.call(context, reader, h::list_offsets::handle),
             ApiKey::Metadata => self.call(context, reader, h::metadata::handle),
-            ApiKey::OffsetCommit => self.call(context, reader, h::offset_commit::handle),
-            ApiKey::OffsetFetch => self.call(context, reader, h::offset_fetch::handle),
-            ApiKey::FindCoordinator => self.call(context, reader, h::find_coordinator::handle),
-            ApiKey::JoinGroup => self.call(context, reader, h::join_group::handle),
-            ApiKey::Heartbeat => self.call(context, reader, h::heartbeat::handle),
-            ApiKey::LeaveGroup => self.call(context, reader, h::leave_group::handle),
-            ApiKey::SyncGroup => self.call(context, reader, h::sync_group::handle),
-            ApiKey::DescribeGroups => self.call(context, reader, h::describe_groups::handle),
-            ApiKey::ListGroups => self.call(context, reader, h::list_groups::handle),
             ApiKey::ApiVersions => self.call(context, reader, h::api_versions::handle),
-            ApiKey::CreateTopics => self.call(context, reader, h::create_topics::handle),
-            ApiKey::DeleteTopics => self.call(context, reader, h::delete_topics::handle),
             ApiKey::DeleteRecords => self.call(context, reader, h::delete_records::handle),
             ApiKey::InitProducerId => self.call(context, reader, h::init_producer_id::handle),
             ApiKey::OffsetForLeaderEpoch => self.call(context, reader, h::offset_for_leader_epoch::handle),
-            ApiKey::DescribeConfigs => self.call(context, reader, h::describe_configs::handle),
-            ApiKey::AlterConfigs => self.call(context, reader, h::alter_configs::handle),
             ApiKey::DescribeLogDirs => self.call(context, reader, h::describe_log_dirs::handle),
-            ApiKey::CreatePartitions => self.call(context, reader, h::create_partitions::handle),
-            ApiKey::DeleteGroups => self.call(context, reader, h::delete_groups::handle),
-            ApiKey::IncrementalAlterConfigs => self.call(context, reader, h::incremental_alter_configs::handle),
-            ApiKey::OffsetDelete => self.call(context, reader, h::offset_delete::handle),
             ApiKey::DescribeQuorum => self.call(context, reader, h::describe_quorum::handle),
             ApiKey::DescribeCluster => self.call(context, reader, h::describe_cluster::handle),
             ApiKey::DescribeProducers => self.call(context, reader, h::describe_producers::handle),

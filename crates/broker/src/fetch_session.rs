@@ -8,9 +8,6 @@ use parking_lot::Mutex;
 use protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use protocol::{ErrorCode, Uuid};
 
-/// Number of a connection.
-pub type ConnectionId = u64;
-
 /// A session may be evicted for another that needs the slot after this time without use, in milliseconds.
 const MIN_EVICTION_MS: i64 = 120_000;
 

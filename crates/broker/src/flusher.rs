@@ -81,16 +81,16 @@ impl Flusher {
 }
 
 fn sync(waiting: &Waiting) -> Answer {
-    let (files, up_to) = {
-        let log = waiting.partition.log();
-        (log.flush_files(), log.log_end_offset().max(waiting.up_to))
+    let (unsynced, up_to) = {
+        let mut log = waiting.partition.log();
+        let up_to = log.log_end_offset().max(waiting.up_to);
+        (log.flush_files(), up_to)
     };
-    for file in &files {
-        if let Err(cause) = file.sync_data() {
-            error!(partition = %waiting.partition.topic_partition, %cause, "could not sync a log");
-            waiting.partition.log().fail();
-            return Err(ErrorCode::KafkaStorageError);
-        }
+    let synced = unsynced.and_then(|files| Ok(files.iter().try_for_each(storage::Unsynced::sync_data)?));
+    if let Err(cause) = synced {
+        error!(partition = %waiting.partition.topic_partition, %cause, "could not sync a log");
+        waiting.partition.log().fail();
+        return Err(ErrorCode::KafkaStorageError);
     }
     waiting.partition.flushed(up_to);
     Ok(())

@@ -1,1 +1,32 @@
-//! The `broker` room.
+//! The broker: decides what to do with each request. It owns partitions, coordinators and the controller of its cluster.
+//! It may give replies that come later, but never imports an async runtime: the server polls what it returns.
+
+mod auto_create;
+mod broker;
+mod coordinators;
+mod dispatch;
+mod fetch_session;
+mod flusher;
+pub mod format;
+mod handlers;
+mod log_manager;
+pub mod metadata_log;
+mod partition;
+mod partition_map;
+mod producer_ids;
+mod promise;
+mod publisher;
+mod purgatory;
+mod quorum;
+mod start_error;
+pub mod startup;
+mod timers;
+mod topic_settings;
+
+pub use broker::{Blocking, Broker, Features, Identity, Seams};
+pub use dispatch::{Audience, BoxFuture, CloseReason, Connection, Handled, Reply, RequestContext, Response};
+pub use log_manager::{LogManager, Schedule};
+pub use partition::Partition;
+pub use promise::{Promise, Responder, promise};
+pub use start_error::StartError;
+pub use timers::Timers;

@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use metadata::record::MetadataRecord;
+use metadata::checkpoint::{CheckpointWriter, read_checkpoint};
+use metadata::{ClusterImage, Provenance};
+use metadata::MetadataLoader;
+use metadata::VersionedRecord;
+use metadata::snapshot_records;
 use platform::Disk;
+use protocol::messages::KRaftVersionRecord;
 use protocol::record::{Batch, BatchBuilder, BatchSettings, ControlRecord, batches};
 use protocol::types::{LeaderEpoch, Offset, TimestampMs};
 use protocol::{TopicPartition, Uuid};
-use raft::{Effect, Event, Node, NodeConfig, QuorumState, SnapshotId, Voter, VoterKey, VoterSet};
+use raft::{Effect, Event, Node, NodeConfig, QuorumState, SnapshotId, VoterKey, VoterSet};
 use storage::{AppendRequest, Log, LogConfig, OpenOptions};
 use tracing::info;
 
@@ -20,34 +25,10 @@ use crate::start_error::StartError;
 pub const DIRECTORY: &str = "__cluster_metadata-0";
 /// Name of the topic.
 pub const TOPIC: &str = "__cluster_metadata";
-/// What a format step leaves for the first leader.
-pub const BOOTSTRAP: &str = "bootstrap.checkpoint";
 
 const QUORUM_STATE: &str = "quorum-state";
 /// Bytes read from the log at a time while loading.
 const READ_CHUNK: u32 = 8 << 20;
-
-/// What the metadata log says when a node starts.
-#[derive(Debug, Default)]
-pub struct Loaded {
-    /// The snapshot that loading started from.
-    pub snapshot: Option<SnapshotId>,
-    /// Records of the snapshot, then of the log, each batch with the offset and epoch of its last record.
-    pub batches: Vec<LoadedBatch>,
-}
-
-/// A batch of metadata records.
-#[derive(Debug)]
-pub struct LoadedBatch {
-    /// Offset of the last record.
-    pub last_offset: Offset,
-    /// Epoch of the batch.
-    pub epoch: LeaderEpoch,
-    /// When it was appended.
-    pub timestamp_ms: TimestampMs,
-    /// The records.
-    pub records: Vec<MetadataRecord>,
-}
 
 /// Who this node is to the quorum.
 #[derive(Debug, Clone)]
@@ -67,10 +48,16 @@ pub struct MetadataLog {
 }
 
 impl MetadataLog {
-    /// Opens the log below `log_dir` and reads what it says.
+    /// Opens the log below `log_dir` and gives what it says to `loader`.
     /// # Errors
     /// [`StartError`] on a disk error, a damaged log, or a quorum that needs other voters.
-    pub fn open(disk: Arc<dyn Disk>, log_dir: &Path, identity: &Identity, now_ms: TimestampMs) -> Result<(Self, Loaded), StartError> {
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        log_dir: &Path,
+        identity: &Identity,
+        now_ms: TimestampMs,
+        loader: &mut MetadataLoader,
+    ) -> Result<Self, StartError> {
         let dir = log_dir.join(DIRECTORY);
         let snapshot = newest_snapshot(disk.as_ref(), &dir)?;
         let options = OpenOptions {
@@ -80,28 +67,26 @@ impl MetadataLog {
             ..OpenOptions::new(dir.clone(), TopicPartition::new(TOPIC, 0))
         };
         let mut log = Log::open(Arc::clone(&disk), options)?;
-        let mut seen = Seen::default();
-        let mut loaded = Loaded { snapshot, batches: Vec::new() };
+        let mut voters = SeenVoters::default();
         if let Some(id) = snapshot {
-            seen.in_log = id != SnapshotId::BOOTSTRAP;
-            let bytes = disk.read_file(&dir.join(id.file_name()))?;
-            seen.read(&Bytes::from(bytes), Some(id), &mut loaded)?;
+            let file = Bytes::from(disk.read(&dir.join(id.file_name()))?);
+            read_checkpoint(&file)?.control.iter().for_each(|record| voters.see(record, id != SnapshotId::BOOTSTRAP));
+            loader.load_snapshot(&file, id.end_offset, id.epoch)?;
             if log.log_end_offset() < id.end_offset {
                 log.truncate_fully_and_start_at(id.end_offset)?;
             }
         }
-        seen.in_log = true;
         let end = log.log_end_offset();
         log.set_high_watermark(end);
-        let mut at = snapshot.map_or(log.log_start_offset(), |id| id.end_offset.max(log.log_start_offset()));
+        let mut at = loader.next_offset().max(log.log_start_offset());
         while at < end {
             let bytes = read_from(&log, at, end)?;
-            at = seen.read(&bytes, None, &mut loaded)?.unwrap_or(end);
+            at = voters.read(&bytes)?.unwrap_or(end);
+            loader.load_batches(&bytes)?;
         }
-        let config = seen.node_config(identity);
         let state = read_quorum_state(disk.as_ref(), &dir)?;
-        let node = Node::new(config, state, end, log.latest_epoch().unwrap_or(0))?;
-        Ok((Self { disk, dir, log, node }, loaded))
+        let node = Node::new(voters.node_config(identity), state, end, log.latest_epoch().unwrap_or(0))?;
+        Ok(Self { disk, dir, log, node })
     }
 
     /// Takes one event and carries out what comes of it. Returns the new high watermark if it moved.
@@ -119,7 +104,7 @@ impl MetadataLog {
                     Effect::AppendBatch { base_offset, epoch, batch } => self.append(base_offset, epoch, &batch, now_ms)?,
                     Effect::Flush => {
                         let end = self.log.log_end_offset();
-                        for file in self.log.flush_files() {
+                        for file in self.log.flush_files()? {
                             file.sync_data()?;
                         }
                         self.log.flushed(end);
@@ -137,18 +122,18 @@ impl MetadataLog {
         Ok(committed)
     }
 
-    /// Appends records as one batch and commits them. The offset of the last one.
+    /// Appends records as one batch and commits them. Returns where the batch ended up.
     /// # Errors
     /// As [`MetadataLog::step`].
-    pub fn commit(&mut self, now_ms: TimestampMs, records: &[MetadataRecord]) -> Result<Offset, StartError> {
+    pub fn commit(&mut self, now_ms: TimestampMs, records: &[VersionedRecord]) -> Result<Provenance, StartError> {
         let mut builder = BatchBuilder::new(BatchSettings::default());
         for record in records {
-            builder.append(now_ms, None, Some(&record.encode()), &[]);
+            builder.append(now_ms, None, Some(&record.encode()?), &[]);
         }
         let count = builder.records_count();
         let epoch = self.node.epoch();
         self.step(now_ms, Event::Append { epoch, batch: builder.build(), records: count })?;
-        Ok(self.node.log_end() - 1)
+        Ok(Provenance { last_offset: self.node.log_end() - 1, last_epoch: epoch, last_timestamp: now_ms })
     }
 
     /// The state machine, to look at.
@@ -163,22 +148,40 @@ impl MetadataLog {
         &self.log
     }
 
-    /// Writes a snapshot and drops what it replaces: older snapshots, and segments that it covers wholly.
+    /// Writes a snapshot of `image` and drops what it replaces: older snapshots, and segments that it covers wholly.
     /// # Errors
     /// The disk's.
-    pub fn write_snapshot(&mut self, id: SnapshotId, timestamp_ms: TimestampMs, records: &[MetadataRecord]) -> Result<(), StartError> {
-        let bytes = snapshot_bytes(timestamp_ms, self.node.config(), records);
-        self.disk.write_file_atomically(&self.dir.join(id.file_name()), &bytes)?;
-        let config = LogConfig { retention_bytes: 0, ..log_config() };
+    pub fn write_snapshot(&mut self, image: &ClusterImage, now_ms: TimestampMs) -> Result<(), StartError> {
+        let provenance = image.provenance;
+        let id = SnapshotId { end_offset: provenance.last_offset + 1, epoch: provenance.last_epoch };
+        let bytes = self.snapshot_bytes(image, now_ms)?;
+        self.disk.write_atomically(&self.dir.join(id.file_name()), &bytes)?;
         self.log.delete_records(id.end_offset)?;
-        let removed = self.log.delete_retention(timestamp_ms, &config)?;
-        removed.remove_now()?;
-        for name in self.disk.list(&self.dir)? {
-            if SnapshotId::from_file_name(&name).is_some_and(|other| other < id) {
-                self.disk.remove_file(&self.dir.join(&name))?;
+        for path in self.log.delete_retention(now_ms)? {
+            self.disk.remove_file(&path)?;
+        }
+        for entry in self.disk.list(&self.dir)? {
+            if SnapshotId::from_file_name(&entry.name).is_some_and(|other| other < id) {
+                self.disk.remove_file(&self.dir.join(&entry.name))?;
             }
         }
         Ok(())
+    }
+
+    fn snapshot_bytes(&self, image: &ClusterImage, now_ms: TimestampMs) -> Result<Bytes, StartError> {
+        let config = self.node.config();
+        let mut control = Vec::new();
+        if config.kraft_version > 0 {
+            let version = KRaftVersionRecord { k_raft_version: config.kraft_version, ..Default::default() };
+            control.push(ControlRecord::KRaftVersion(version));
+            control.push(ControlRecord::KRaftVoters(config.voters.to_record()));
+        }
+        let provenance = image.provenance;
+        let mut writer = CheckpointWriter::new(now_ms, provenance.last_epoch, provenance.last_timestamp, &control)?;
+        for record in snapshot_records(image) {
+            writer.append(&record)?;
+        }
+        Ok(writer.finish()?)
     }
 
     /// Closes the log cleanly.
@@ -202,108 +205,55 @@ impl MetadataLog {
     fn write_quorum_state(&self, state: &QuorumState) -> Result<(), StartError> {
         let config = self.node.config();
         let text = state.to_json(config.kraft_version, &config.voters);
-        self.disk.write_file_atomically(&self.dir.join(QUORUM_STATE), text.as_bytes())?;
+        self.disk.write_atomically(&self.dir.join(QUORUM_STATE), text.as_bytes())?;
         Ok(())
     }
 }
 
-/// A snapshot's content: header, voters, records, footer (KIP-630, KIP-853).
-#[must_use]
-pub fn snapshot_bytes(timestamp_ms: TimestampMs, config: &NodeConfig, records: &[MetadataRecord]) -> Vec<u8> {
-    let mut control = vec![ControlRecord::SnapshotHeader(protocol::messages::SnapshotHeaderRecord {
-        last_contained_log_timestamp: timestamp_ms,
-        ..Default::default()
-    })];
-    if config.kraft_version > 0 {
-        control.push(ControlRecord::KRaftVersion(protocol::messages::KRaftVersionRecord {
-            k_raft_version: config.kraft_version,
-            ..Default::default()
-        }));
-        control.push(ControlRecord::KRaftVoters(config.voters.to_record()));
-    }
-    let mut bytes = Vec::new();
-    let (head, count) = raft::node::control_batch(0, 0, timestamp_ms, &control);
-    bytes.extend_from_slice(&head);
-    let mut offset = i64::from(count);
-    for chunk in records.chunks(1000) {
-        let settings = BatchSettings { base_offset: offset, leader_epoch: 0, ..BatchSettings::default() };
-        let mut builder = BatchBuilder::new(settings);
-        for record in chunk {
-            builder.append(timestamp_ms, None, Some(&record.encode()), &[]);
-        }
-        offset += i64::from(builder.records_count());
-        bytes.extend_from_slice(&builder.build());
-    }
-    let footer = [ControlRecord::SnapshotFooter(protocol::messages::SnapshotFooterRecord::default())];
-    bytes.extend_from_slice(&raft::node::control_batch(offset, 0, timestamp_ms, &footer).0);
-    bytes
-}
-
-/// What the control records say on the way.
+/// What the control records say of the voters.
 #[derive(Default)]
-struct Seen {
+struct SeenVoters {
     voters: Option<VoterSet>,
     kraft_version: i16,
-    voters_in_log: bool,
     in_log: bool,
 }
 
-impl Seen {
-    /// Reads batches into `loaded`; returns the offset after the last one.
-    fn read(&mut self, bytes: &Bytes, snapshot: Option<SnapshotId>, loaded: &mut Loaded) -> Result<Option<Offset>, StartError> {
+impl SeenVoters {
+    /// Reads the control batches among `bytes`; returns the offset after the last batch.
+    fn read(&mut self, bytes: &Bytes) -> Result<Option<Offset>, StartError> {
         let mut next = None;
         for batch in batches(bytes) {
             let batch = batch?;
             batch.verify_crc()?;
             next = Some(batch.header.next_offset());
-            let mut records = Vec::new();
-            for record in batch.records()? {
-                let record = record?;
-                if batch.header.is_control() {
-                    self.control(&ControlRecord::decode(&record)?);
-                } else if let Some(value) = &record.value {
-                    records.push(MetadataRecord::decode(value)?);
+            if batch.header.is_control() {
+                for record in batch.records()? {
+                    self.see(&ControlRecord::decode(&record?)?, true);
                 }
             }
-            if records.is_empty() {
-                continue;
-            }
-            let (last_offset, epoch) = match snapshot {
-                Some(id) => (id.end_offset - 1, id.epoch),
-                None => (batch.header.last_offset(), batch.header.partition_leader_epoch),
-            };
-            loaded.batches.push(LoadedBatch { last_offset, epoch, timestamp_ms: batch.header.max_timestamp, records });
         }
         Ok(next)
     }
 
-    fn control(&mut self, record: &ControlRecord) {
+    fn see(&mut self, record: &ControlRecord, in_log: bool) {
         match record {
             ControlRecord::KRaftVersion(version) => self.kraft_version = version.k_raft_version,
             ControlRecord::KRaftVoters(voters) => {
                 self.voters = Some(VoterSet::from_record(voters));
-                self.voters_in_log = self.in_log;
+                self.in_log = in_log;
             }
             _ => {}
         }
     }
 
     fn node_config(self, identity: &Identity) -> NodeConfig {
-        let voters = self.voters.unwrap_or_else(|| identity.static_voters.clone());
         NodeConfig {
             key: identity.key,
-            voters,
+            voters: self.voters.unwrap_or_else(|| identity.static_voters.clone()),
             kraft_version: self.kraft_version,
-            voters_from_bootstrap: !self.voters_in_log,
+            voters_from_bootstrap: !self.in_log,
         }
     }
-}
-
-/// The voter set of a quorum of one with dynamic voters.
-#[must_use]
-pub fn standalone_voters(key: VoterKey, listeners: &[(String, String, u16)]) -> VoterSet {
-    let endpoints = listeners.iter().map(|(name, host, port)| (name.clone(), (host.clone(), *port))).collect();
-    VoterSet::new([Voter { key, endpoints, kraft_version: (0, 1) }])
 }
 
 /// Kafka's settings of the metadata log (`MetadataLogConfig`).
@@ -315,7 +265,7 @@ fn newest_snapshot(disk: &dyn Disk, dir: &Path) -> Result<Option<SnapshotId>, St
     if !disk.exists(dir) {
         return Ok(None);
     }
-    Ok(disk.list(dir)?.iter().filter_map(|name| SnapshotId::from_file_name(name)).max())
+    Ok(disk.list(dir)?.iter().filter_map(|entry| SnapshotId::from_file_name(&entry.name)).max())
 }
 
 fn read_from(log: &Log, at: Offset, end: Offset) -> Result<Bytes, StartError> {
@@ -331,6 +281,6 @@ fn read_quorum_state(disk: &dyn Disk, dir: &Path) -> Result<QuorumState, StartEr
     if !disk.exists(&path) {
         return Ok(QuorumState::default());
     }
-    let bytes = disk.read_file(&path)?;
+    let bytes = disk.read(&path)?;
     Ok(QuorumState::from_json(&String::from_utf8_lossy(&bytes))?)
 }

@@ -13,7 +13,7 @@ const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__sha
 
 /// Whether clients may not write to `topic`.
 #[must_use]
-pub fn is_internal(topic: &str) -> bool {
+pub(crate) fn is_internal(topic: &str) -> bool {
     INTERNAL.contains(&topic)
 }
 

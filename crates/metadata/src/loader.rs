@@ -119,6 +119,12 @@ impl MetadataLoader {
         Some(Publication { before, image, delta: std::mem::take(&mut self.delta) })
     }
 
+    /// Whether what was loaded ends inside of a metadata transaction.
+    #[must_use]
+    pub fn in_transaction(&self) -> bool {
+        self.before_transaction.is_some()
+    }
+
     /// The image that was published last.
     #[must_use]
     pub fn image(&self) -> &Arc<ClusterImage> {

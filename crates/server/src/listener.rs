@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use broker::{Broker, Connection};
+use broker::{Audience, Broker, Connection};
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -105,7 +105,7 @@ pub(crate) fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, Start
 /// Accepts until `stop` changes.
 pub(crate) async fn accept(
     listener: TcpListener,
-    name: String,
+    (name, audience): (String, Audience),
     broker: Arc<Broker>,
     limits: Arc<Limits>,
     mut stop: watch::Receiver<bool>,
@@ -125,6 +125,7 @@ pub(crate) async fn accept(
                     id: limits.next_id.fetch_add(1, Ordering::Relaxed),
                     peer: peer.ip(),
                     listener: name.clone(),
+                    audience,
                     software: parking_lot::Mutex::default(),
                 });
                 configure(&stream, &limits);

@@ -9,7 +9,7 @@ use protocol::messages::ApiVersionsRequest;
 use protocol::{ApiKey, ErrorCode};
 
 use crate::Broker;
-use crate::dispatch::{Reply, RequestContext, SERVED};
+use crate::dispatch::{Reply, RequestContext, served};
 
 pub(crate) fn handle(
     broker: &Arc<Broker>,
@@ -40,7 +40,7 @@ pub(crate) fn handle(
         ..Default::default()
     });
     Reply::Now(ApiVersionsResponse {
-        api_keys: api_keys(),
+        api_keys: served(context.connection.audience).map(api_version).collect(),
         supported_features: supported_features.collect(),
         finalized_features_epoch: features.epoch,
         finalized_features: finalized_features.collect(),
@@ -56,10 +56,6 @@ pub(crate) fn unsupported_version(_broker: &Broker) -> ApiVersionsResponse {
         api_keys: vec![versions],
         ..Default::default()
     }
-}
-
-fn api_keys() -> Vec<ApiVersion> {
-    SERVED.iter().map(|api| api_version(*api)).collect()
 }
 
 fn api_version(api: ApiKey) -> ApiVersion {

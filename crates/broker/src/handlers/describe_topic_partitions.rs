@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use metadata::image::{ClusterImage, PartitionRegistration};
+use controller::validate_topic_name;
+use metadata::ClusterImage;
+use metadata::PartitionRegistration;
 use protocol::ErrorCode;
 use protocol::messages::describe_topic_partitions_request::DescribeTopicPartitionsRequest;
 use protocol::messages::describe_topic_partitions_response::{
@@ -72,15 +74,15 @@ fn describe(
         ..Default::default()
     };
     let Some(topic) = image.topic(name) else {
-        let valid = metadata::topic_name::validate(name).is_ok();
+        let valid = validate_topic_name(name).is_ok();
         let code = if valid { ErrorCode::UnknownTopicOrPartition } else { ErrorCode::InvalidTopicException };
         answer.error_code = code.code();
         return (answer, None);
     };
     answer.topic_id = topic.id;
-    let mut rest = topic.partitions.iter().filter(|(index, _)| **index >= first);
-    answer.partitions = rest.by_ref().take(limit).map(|(index, it)| partition(image, *index, it)).collect();
-    (answer, rest.next().map(|(index, _)| *index))
+    let mut rest = topic.partitions().filter(|(index, _)| *index >= first);
+    answer.partitions = rest.by_ref().take(limit).map(|(index, it)| partition(image, index, it)).collect();
+    (answer, rest.next().map(|(index, _)| index))
 }
 
 fn partition(
@@ -95,10 +97,10 @@ fn partition(
         partition_index,
         leader_id: if led { partition.leader } else { -1 },
         leader_epoch: partition.leader_epoch,
-        replica_nodes: partition.replicas.clone(),
-        isr_nodes: partition.isr.clone(),
-        eligible_leader_replicas: Some(partition.elr.clone()),
-        last_known_elr: Some(partition.last_known_elr.clone()),
+        replica_nodes: partition.replicas.to_vec(),
+        isr_nodes: partition.isr.to_vec(),
+        eligible_leader_replicas: Some(partition.elr.to_vec()),
+        last_known_elr: Some(partition.last_known_elr.to_vec()),
         offline_replicas: offline_replicas(image, partition),
         ..Default::default()
     }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use metadata::image::{ClusterImage, PartitionRegistration, TopicImage};
+use controller::validate_topic_name;
+use metadata::{ClusterImage, TopicImage};
+use metadata::PartitionRegistration;
 use protocol::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use protocol::messages::metadata_response::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -81,7 +83,7 @@ fn missing_topics(broker: &Broker, context: &RequestContext, request: &MetadataR
     let image = broker.image();
     let names = request.topics.iter().flatten().filter(|topic| topic.topic_id.is_zero());
     let names = names.filter_map(|topic| topic.name.clone());
-    names.filter(|name| image.topic(name).is_none() && metadata::topic_name::validate(name).is_ok()).collect()
+    names.filter(|name| image.topic(name).is_none() && validate_topic_name(name).is_ok()).collect()
 }
 
 fn asks_for_all(context: &RequestContext, request: &MetadataRequest) -> bool {
@@ -128,11 +130,11 @@ impl View<'_> {
     fn brokers(&self) -> Vec<MetadataResponseBroker> {
         let alive = self.image.brokers().filter(|broker| !broker.fenced);
         let reachable = alive.filter_map(|broker| {
-            let (host, port) = broker.endpoint(self.listener)?;
+            let endpoint = broker.endpoint(self.listener)?;
             Some(MetadataResponseBroker {
                 node_id: broker.id,
-                host: host.to_owned(),
-                port: i32::from(port),
+                host: endpoint.host.clone(),
+                port: i32::from(endpoint.port),
                 rack: broker.rack.clone(),
                 ..Default::default()
             })
@@ -174,10 +176,8 @@ impl View<'_> {
         if let Some(topic) = self.image.topic(name) {
             return self.topic(topic);
         }
-        let code = match metadata::topic_name::validate(name) {
-            Ok(()) => ErrorCode::UnknownTopicOrPartition,
-            Err(_) => ErrorCode::InvalidTopicException,
-        };
+        let valid = validate_topic_name(name).is_ok();
+        let code = if valid { ErrorCode::UnknownTopicOrPartition } else { ErrorCode::InvalidTopicException };
         MetadataResponseTopic {
             error_code: code.code(),
             name: Some(name.to_owned()),
@@ -192,7 +192,7 @@ impl View<'_> {
             name: Some(topic.name.to_string()),
             topic_id: topic.id,
             is_internal: is_internal(&topic.name),
-            partitions: topic.partitions.iter().map(|(index, partition)| self.partition(*index, partition)).collect(),
+            partitions: topic.partitions().map(|(index, partition)| self.partition(index, partition)).collect(),
             topic_authorized_operations: self.topic_operations,
             ..Default::default()
         }
@@ -214,8 +214,8 @@ impl View<'_> {
             partition_index: index,
             leader_id,
             leader_epoch: partition.leader_epoch,
-            replica_nodes: partition.replicas.clone(),
-            isr_nodes: partition.isr.clone(),
+            replica_nodes: partition.replicas.to_vec(),
+            isr_nodes: partition.isr.to_vec(),
             offline_replicas: offline,
             ..Default::default()
         }

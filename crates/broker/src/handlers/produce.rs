@@ -72,7 +72,27 @@ pub(crate) fn handle(broker: &Arc<Broker>, context: &RequestContext, request: Pr
     }))
 }
 
-type Outcome = Result<Done, RejectedBatch>;
+/// Why nothing was appended. Kafka gives a message only where it blames single records.
+struct Fault {
+    code: ErrorCode,
+    record_errors: Vec<(i32, String)>,
+    message: Option<String>,
+}
+
+impl From<ErrorCode> for Fault {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, record_errors: Vec::new(), message: None }
+    }
+}
+
+impl From<RejectedBatch> for Fault {
+    fn from(rejected: RejectedBatch) -> Self {
+        let message = rejected.error_message().map(str::to_owned);
+            Self { code: rejected.code, record_errors: rejected.record_errors, message }
+    }
+}
+
+type Outcome = Result<Done, Fault>;
 
 struct Done {
     base_offset: i64,
@@ -91,10 +111,7 @@ fn append(
     let partition = find(broker, context, topic, data.index)?;
     let settings = partition.settings();
     if is_internal(&partition.topic_partition.topic) && context.client_id != ADMIN_CLIENT_ID {
-        return Err(RejectedBatch::with_message(
-            ErrorCode::InvalidTopicException,
-            format!("Cannot append to internal topic {}", partition.topic_partition.topic),
-        ));
+        return Err(ErrorCode::InvalidTopicException.into());
     }
     if acks == ALL && settings.min_insync_replicas > 1 {
         return Err(ErrorCode::NotEnoughReplicas.into());
@@ -107,7 +124,7 @@ fn append(
     let rules = settings.rules(&partition.topic_partition, now_ms, context.version);
     let batch = validate(records, &rules)?;
     refuse_transactions(&batch)?;
-    let appended = partition.append(&batch, now_ms).map_err(|error| RejectedBatch::with_message(error.code(), error.to_string()))?;
+    let appended = partition.append(&batch, now_ms).map_err(|error| error.code())?;
     let synced = appended.flush_due.then(|| broker.flusher().submit(&partition, appended.result.last_offset + 1));
     let log_append_time_ms = match settings.timestamp_type {
         TimestampType::LogAppendTime => now_ms,
@@ -126,25 +143,22 @@ fn find(
     context: &RequestContext,
     topic: &TopicProduceData,
     index: i32,
-) -> Result<Arc<Partition>, RejectedBatch> {
+) -> Result<Arc<Partition>, ErrorCode> {
     if context.version >= 13 {
         let found = broker.partitions().get_by_id(topic.topic_id, index);
         let unknown = match broker.partitions().name(topic.topic_id) {
             Some(_) => ErrorCode::UnknownTopicOrPartition,
             None => ErrorCode::UnknownTopicId,
         };
-        return found.ok_or_else(|| unknown.into());
+        return found.ok_or(unknown);
     }
-    broker.partitions().get(&topic.name, index).ok_or_else(|| ErrorCode::UnknownTopicOrPartition.into())
+    broker.partitions().get(&topic.name, index).ok_or(ErrorCode::UnknownTopicOrPartition)
 }
 
 /// There is no transaction coordinator yet, so no transaction can be open: Kafka's verification would refuse the batch too.
-fn refuse_transactions(batch: &ValidBatch) -> Result<(), RejectedBatch> {
+fn refuse_transactions(batch: &ValidBatch) -> Result<(), ErrorCode> {
     if batch.header.is_transactional() {
-        return Err(RejectedBatch::with_message(
-            ErrorCode::InvalidTxnState,
-            "The producer attempted a transactional operation in an invalid state.".to_owned(),
-        ));
+        return Err(ErrorCode::InvalidTxnState);
     }
     Ok(())
 }
@@ -161,13 +175,12 @@ fn partition_response(index: i32, outcome: Outcome) -> (PartitionProduceResponse
             };
             (response, done.synced)
         }
-        Err(rejected) => (refused(index, rejected), None),
+        Err(fault) => (refused(index, fault), None),
     }
 }
 
-fn refused(index: i32, rejected: RejectedBatch) -> PartitionProduceResponse {
-    let message = rejected.error_message().map(str::to_owned);
-    let record_errors = rejected
+fn refused(index: i32, fault: Fault) -> PartitionProduceResponse {
+    let record_errors = fault
         .record_errors
         .into_iter()
         .map(|(batch_index, message)| BatchIndexAndErrorMessage {
@@ -178,10 +191,10 @@ fn refused(index: i32, rejected: RejectedBatch) -> PartitionProduceResponse {
         .collect();
     PartitionProduceResponse {
         index,
-        error_code: rejected.code.code(),
+        error_code: fault.code.code(),
         base_offset: -1,
         record_errors,
-        error_message: message,
+        error_message: fault.message,
         ..Default::default()
     }
 }

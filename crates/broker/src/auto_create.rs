@@ -1,0 +1,55 @@
+//! Topics that are created because somebody asked for them (`AutoTopicCreationManager`).
+
+use std::sync::Arc;
+
+use metadata::config::BrokerConfig;
+use protocol::messages::CreateTopicsRequest;
+use protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use tracing::{info, warn};
+
+use crate::Broker;
+
+/// The topic of the group coordinators.
+pub(crate) const CONSUMER_OFFSETS: &str = "__consumer_offsets";
+
+impl Broker {
+    /// Creates those of `names` that do not exist, with the broker's defaults. Failures are logged: whoever asked looks again.
+    pub(crate) async fn auto_create(self: &Arc<Self>, names: Vec<String>) {
+        let created = self.blocking(move |broker| {
+            let config = broker.config();
+            let topics = names.iter().map(|name| topic(&config, name)).collect();
+            let request = CreateTopicsRequest { topics, timeout_ms: config.request_timeout_ms(), ..Default::default() };
+            match broker.quorum().submit(broker, |controller, _| Ok(controller.create_topics(&request))) {
+                Ok(response) => {
+                    for result in response.topics {
+                        info!(topic = result.name, code = result.error_code, "created a topic on demand");
+                    }
+                }
+                Err(refusal) => warn!(%refusal, "could not create topics on demand"),
+            }
+        });
+        created.await;
+    }
+}
+
+fn topic(config: &BrokerConfig, name: &str) -> CreatableTopic {
+    if name != CONSUMER_OFFSETS {
+        return CreatableTopic { name: name.to_owned(), num_partitions: -1, replication_factor: -1, ..Default::default() };
+    }
+    let setting = |name: &str, value: String| CreatableTopicConfig {
+        name: name.to_owned(),
+        value: Some(value),
+        ..Default::default()
+    };
+    CreatableTopic {
+        name: name.to_owned(),
+        num_partitions: config.offsets_topic_num_partitions(),
+        replication_factor: config.offsets_topic_replication_factor(),
+        configs: vec![
+            setting("cleanup.policy", "compact".to_owned()),
+            setting("compression.type", "producer".to_owned()),
+            setting("segment.bytes", config.offsets_topic_segment_bytes().to_string()),
+        ],
+        ..Default::default()
+    }
+}
