@@ -1,0 +1,52 @@
+//! What a log must be told of its topic's configuration.
+
+/// Settings of one log. The defaults are Kafka's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `segment.bytes`.
+    pub segment_bytes: u32,
+    /// `segment.ms`.
+    pub segment_ms: i64,
+    /// `segment.jitter.ms`.
+    pub segment_jitter_ms: i64,
+    /// `segment.index.bytes`.
+    pub segment_index_bytes: u32,
+    /// `index.interval.bytes`.
+    pub index_interval_bytes: u32,
+    /// `retention.bytes`; negative for no limit.
+    pub retention_bytes: i64,
+    /// `retention.ms`; negative for no limit.
+    pub retention_ms: i64,
+    /// `flush.messages`.
+    pub flush_interval_messages: i64,
+    /// `max.message.bytes`.
+    pub max_message_bytes: u32,
+    /// `cleanup.policy` contains `delete`.
+    pub cleanup_delete: bool,
+    /// `cleanup.policy` contains `compact`.
+    pub cleanup_compact: bool,
+    /// `file.delete.delay.ms`.
+    pub file_delete_delay_ms: i64,
+    /// `preallocate`.
+    pub preallocate: bool,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * 24 * 3600 * 1000,
+            segment_jitter_ms: 0,
+            segment_index_bytes: 10 << 20,
+            index_interval_bytes: 4096,
+            retention_bytes: -1,
+            retention_ms: 7 * 24 * 3600 * 1000,
+            flush_interval_messages: i64::MAX,
+            max_message_bytes: 1_048_588,
+            cleanup_delete: true,
+            cleanup_compact: false,
+            file_delete_delay_ms: 60_000,
+            preallocate: false,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What a sync has to reach, and what may be promised after it. The log says which files; whoever commits for many logs at
+//! once syncs them without holding any log, and tells the log afterwards.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use platform::{Disk, File, OpenMode};
+use protocol::types::Offset;
+
+use crate::error::StorageError;
+use crate::leader_epochs;
+use crate::log::Log;
+use crate::recovery::PARTITION_METADATA;
+
+/// Something that is written and not yet durable.
+#[derive(Debug)]
+pub enum Unsynced {
+    /// A file.
+    File(Arc<dyn File>),
+    /// A small file of this content, to be replaced as a whole.
+    Content {
+        /// The disk.
+        disk: Arc<dyn Disk>,
+        /// Its path.
+        path: PathBuf,
+        /// What it is to hold.
+        bytes: Vec<u8>,
+    },
+    /// The names in a log's directory, and its own.
+    Names {
+        /// The disk.
+        disk: Arc<dyn Disk>,
+        /// The log's directory.
+        path: PathBuf,
+    },
+}
+
+impl Unsynced {
+    /// Makes it durable.
+    /// # Errors
+    /// The disk's; then the log has to be told by [`Log::fail`].
+    pub fn sync_data(&self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.sync_data(),
+            Self::Content { disk, path, bytes } => disk.write_atomically(path, bytes),
+            Self::Names { disk, path } => {
+                disk.sync_dir(path)?;
+                path.parent().map_or(Ok(()), |parent| disk.sync_dir(parent))
+            }
+        }
+    }
+}
+
+impl Log {
+    /// What has to be synced so that all up to the log end offset is durable; then [`Log::flushed`] may be told of it.
+    /// # Errors
+    /// The disk's.
+    pub fn flush_files(&mut self) -> Result<Vec<Unsynced>, StorageError> {
+        self.unsynced(self.log_end_offset)
+    }
+
+    /// As [`Log::flush_files`], of sealed segments alone, with the offset that is durable then. Nothing if they are.
+    /// # Errors
+    /// The disk's.
+    pub fn flush_sealed_files(&mut self) -> Result<Option<(Vec<Unsynced>, Offset)>, StorageError> {
+        let end = self.active_segment().base_offset();
+        if self.recovery_point >= end {
+            return Ok(None);
+        }
+        Ok(Some((self.unsynced(end)?, end)))
+    }
+
+    /// All below `offset` is durable.
+    pub fn flushed(&mut self, offset: Offset) {
+        self.recovery_point = self.recovery_point.max(offset.min(self.log_end_offset));
+    }
+
+    /// Whether `flush.messages` records were appended since the last flush.
+    #[must_use]
+    pub fn is_flush_due(&self) -> bool {
+        self.log_end_offset - self.recovery_point >= self.config.flush_interval_messages
+    }
+
+    /// A sync failed: nothing more may be appended, since nobody knows what is on the disk.
+    pub fn fail(&mut self) {
+        self.offline = true;
+    }
+
+    /// Whether the disk failed under the log.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.offline
+    }
+
+    /// Makes everything durable and leaves the directory so that the next start needs no recovery.
+    /// # Errors
+    /// The disk's; then the shutdown is not clean.
+    pub fn close(&mut self) -> Result<(), StorageError> {
+        self.check_online()?;
+        let segment = Arc::clone(self.active_segment());
+        if segment.exists() {
+            let size = segment.size();
+            if self.active.ready && segment.file()?.len()? != size {
+                segment.file()?.truncate(size)?;
+            }
+            if size == 0 {
+                // Kafka takes a log without index files for a damaged one.
+                segment.activate()?;
+            }
+            segment.write_indexes()?;
+        }
+        for unsynced in self.flush_files()? {
+            unsynced.sync_data()?;
+        }
+        self.flushed(self.log_end_offset);
+        self.producers.take_snapshot(&self.place)?;
+        Ok(())
+    }
+
+    fn unsynced(&mut self, end: Offset) -> Result<Vec<Unsynced>, StorageError> {
+        let mut unsynced = Vec::new();
+        if self.recovery_point < end {
+            let from = self.segments.partition_point(|segment| segment.base_offset() <= self.recovery_point);
+            for (at, segment) in self.segments.iter().enumerate().skip(from.saturating_sub(1)) {
+                if segment.base_offset() < end {
+                    let sealed = at + 1 < self.segments.len();
+                    unsynced.extend(segment.sync_files(sealed)?.into_iter().map(Unsynced::File));
+                }
+            }
+        }
+        let disk = &self.place.disk;
+        if std::mem::take(&mut self.unsynced_metadata) {
+            let file = disk.open(&self.dir.join(PARTITION_METADATA), OpenMode::Write)?;
+            unsynced.push(Unsynced::File(file));
+        }
+        if let Some(bytes) = self.epochs.take_unwritten() {
+            let (disk, path) = (Arc::clone(disk), self.dir.join(leader_epochs::FILE_NAME));
+            unsynced.push(Unsynced::Content { disk, path, bytes });
+        }
+        if std::mem::take(&mut self.unsynced_names) {
+            unsynced.push(Unsynced::Names { disk: Arc::clone(disk), path: self.dir.clone() });
+        }
+        Ok(unsynced)
+    }
+}
