@@ -8,8 +8,9 @@ import java.util.List;
  * that the tests encoded.
  *
  * <p>Arguments: a directory, a seed, and how many random values each message gets in each version. Reads
- * {@code asked-messages.tsv} and {@code asked-batches.tsv} in the directory; writes {@code messages.tsv},
- * {@code batches.tsv} and {@code faults.txt}, which is empty if Kafka agrees with everything.
+ * {@code asked-messages.tsv}, {@code asked-batches.tsv} and {@code asked-validations.tsv} in the directory; writes
+ * {@code messages.tsv}, {@code batches.tsv}, {@code validations.tsv} and {@code faults.txt}, which is empty if Kafka
+ * agrees with everything.
  */
 public final class Oracle {
     public static void main(String[] args) throws Exception {
@@ -19,6 +20,8 @@ public final class Oracle {
         messages.judge(Files.readAllLines(directory.resolve("asked-messages.tsv")), faults);
         Batches.judge(Files.readAllLines(directory.resolve("asked-batches.tsv")), faults);
         Files.write(directory.resolve("faults.txt"), faults);
+        List<String> asked = Files.readAllLines(directory.resolve("asked-validations.tsv"));
+        Files.write(directory.resolve("validations.tsv"), Validations.answers(asked));
         int count = Integer.parseInt(args[2]);
         Files.write(directory.resolve("messages.tsv"), messages.random(Long.parseLong(args[1]), count));
         Files.write(directory.resolve("batches.tsv"), Batches.examples());

@@ -152,10 +152,11 @@ pub fn validate(bytes: &Bytes, rules: &Rules<'_>) -> Result<ValidBatch, Rejected
         walk_slice(&records, batch.header.records_count, |step| walk.visit(step))?;
         walk.verdict()?;
     }
-    let rebuilt = if walk.contiguous {
+    // Records that have the batch's time are given it as their own.
+    let rebuilt = if walk.contiguous && batch.header.timestamp_type() == TimestampType::CreateTime {
         recompress(&batch.header, &records, &walk, target)?
     } else {
-        renumber(&batch, target, rules)?
+        rewrite(&batch, target, rules)?
     };
     check_rebuilt_size(rebuilt, rules)
 }
@@ -391,8 +392,8 @@ fn recompress(
     Ok(finish(header, bytes))
 }
 
-/// The same records with offsets one by one: some old clients number the records of a batch wrongly.
-fn renumber(
+/// The same records with times and offsets of their own: some old clients number the records of a batch wrongly.
+fn rewrite(
     batch: &Batch,
     (compression, level): (Compression, Option<i32>),
     rules: &Rules<'_>,

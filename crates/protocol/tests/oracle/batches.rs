@@ -63,7 +63,7 @@ fn build(random: &mut Random, settings: BatchSettings, count: usize) -> Bytes {
 }
 
 /// Offset, timestamp, sequence, key, value and headers of each record.
-fn describe(bytes: &Bytes) -> String {
+pub(crate) fn describe(bytes: &Bytes) -> String {
     let mut records = Vec::new();
     for batch in batches(bytes) {
         let batch = batch.expect("whole batches");

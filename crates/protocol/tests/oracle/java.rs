@@ -25,23 +25,43 @@ pub(crate) fn class_path() -> Option<String> {
 pub(crate) struct Answers {
     pub(crate) messages: String,
     pub(crate) batches: String,
+    pub(crate) validations: String,
     pub(crate) faults: String,
 }
 
-/// Lets Java judge the asked messages and batches, and make `count` random values of each message and version.
-pub(crate) fn ask(class_path: &str, asked_messages: &str, asked_batches: &str, count: u32) -> Answers {
+/// What Java is asked.
+pub(crate) struct Questions {
+    pub(crate) messages: String,
+    pub(crate) batches: String,
+    pub(crate) validations: String,
+    /// Random values that Java makes of each message and version.
+    pub(crate) count: u32,
+}
+
+/// Lets Java judge messages, batches and what is to be validated, and make some of its own.
+pub(crate) fn ask(class_path: &str, questions: &Questions) -> Answers {
     let directory = workspace().join("target/java-oracle");
     let classes = directory.join("classes");
     fs::create_dir_all(&classes).expect("target is writable");
-    fs::write(directory.join("asked-messages.tsv"), asked_messages).expect("target is writable");
-    fs::write(directory.join("asked-batches.tsv"), asked_batches).expect("target is writable");
+    let write = |name: &str, text: &str| fs::write(directory.join(name), text).expect("target is writable");
+    write("asked-messages.tsv", &questions.messages);
+    write("asked-batches.tsv", &questions.batches);
+    write("asked-validations.tsv", &questions.validations);
     let sources = workspace().join("interop/java-oracle");
     let sources = fs::read_dir(sources).expect("the sources are there").map(|entry| entry.expect("readable").path());
     run(Command::new("javac").arg("-d").arg(&classes).args(["-cp", class_path]).args(sources));
     let class_path = format!("{}:{class_path}", classes.display());
-    run(Command::new("java").args(["-cp", &class_path, "Oracle"]).arg(&directory).args(["42", &count.to_string()]));
+    run(Command::new("java")
+        .args(["-cp", &class_path, "Oracle"])
+        .arg(&directory)
+        .args(["42", &questions.count.to_string()]));
     let read = |name: &str| fs::read_to_string(directory.join(name)).expect("Java has written its answers");
-    Answers { messages: read("messages.tsv"), batches: read("batches.tsv"), faults: read("faults.txt") }
+    Answers {
+        messages: read("messages.tsv"),
+        batches: read("batches.tsv"),
+        validations: read("validations.tsv"),
+        faults: read("faults.txt"),
+    }
 }
 
 fn run(command: &mut Command) {

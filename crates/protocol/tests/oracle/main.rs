@@ -4,6 +4,7 @@
 mod batches;
 mod java;
 mod random;
+mod validations;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -54,7 +55,11 @@ fn java_agrees_on_every_message_and_version() {
         let value = without_records(json::schema(entry.name).expect("it has a schema"), value.clone());
         writeln!(asked, "{}\t{version}\t{}\t{value}", entry.name, hex(bytes)).expect("strings take everything");
     });
-    let answers = java::ask(&class_path, &asked, &batches::ask(), COUNT);
+    let cases = validations::cases();
+    let validations = validations::ask(&cases);
+    let questions = java::Questions { messages: asked, batches: batches::ask(), validations, count: COUNT };
+    let answers = java::ask(&class_path, &questions);
+    validations::check(&cases, &answers.validations);
     assert!(answers.faults.is_empty(), "{}", answers.faults.lines().take(5).collect::<Vec<_>>().join("\n"));
     check_messages(&answers.messages);
     batches::check(&answers.batches);
