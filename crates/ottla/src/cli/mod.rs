@@ -4,6 +4,7 @@
 mod broker_api_versions;
 mod cluster;
 mod delete_records;
+mod dump_log;
 mod get_offsets;
 mod java;
 mod link_tools;
@@ -31,6 +32,7 @@ const TOOLS: &[(&str, Tool)] = &[
     ("broker-api-versions", broker_api_versions::run),
     ("cluster", cluster::run),
     ("delete-records", delete_records::run),
+    ("dump-log", dump_log::run),
     ("get-offsets", get_offsets::run),
     ("log-dirs", log_dirs::run),
     ("metadata-quorum", metadata_quorum::run),
