@@ -34,7 +34,12 @@ impl Broker {
 
 fn topic(config: &BrokerConfig, name: &str) -> CreatableTopic {
     if name != CONSUMER_OFFSETS {
-        return CreatableTopic { name: name.to_owned(), num_partitions: -1, replication_factor: -1, ..Default::default() };
+        return CreatableTopic {
+            name: name.to_owned(),
+            num_partitions: -1,
+            replication_factor: -1,
+            ..Default::default()
+        };
     }
     let setting = |name: &str, value: String| CreatableTopicConfig {
         name: name.to_owned(),

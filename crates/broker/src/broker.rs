@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use metadata::config::{BrokerConfig, DynamicBrokerConfig};
 use metadata::ClusterImage;
+use metadata::config::{BrokerConfig, DynamicBrokerConfig};
 use parking_lot::Mutex;
 use platform::{Clock, Random};
 use protocol::types::{BrokerId, ProducerId, TimestampMs};
@@ -79,7 +79,13 @@ pub struct Broker {
 
 impl Broker {
     /// Puts the parts together. [`crate::startup`] opens the logs and registers the broker.
-    pub(crate) fn new(identity: Identity, config: DynamicBrokerConfig, seams: Seams, logs: LogManager, quorum: Quorum) -> Self {
+    pub(crate) fn new(
+        identity: Identity,
+        config: DynamicBrokerConfig,
+        seams: Seams,
+        logs: LogManager,
+        quorum: Quorum,
+    ) -> Self {
         let current = Arc::clone(config.current());
         let slots = usize::try_from(current.max_incremental_fetch_session_cache_slots()).unwrap_or(0);
         let fetch_sessions = FetchSessions::new(slots);
@@ -215,7 +221,10 @@ impl Broker {
     pub fn connection_closed(&self, _connection: u64) {}
 
     /// Runs `work` where it may block, and gives its result.
-    pub(crate) fn blocking<T: Send + 'static>(self: &Arc<Self>, work: impl FnOnce(&Arc<Self>) -> T + Send + 'static) -> BoxFuture<Option<T>> {
+    pub(crate) fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Arc<Self>) -> T + Send + 'static,
+    ) -> BoxFuture<Option<T>> {
         let (responder, promised) = promise();
         let broker = Arc::clone(self);
         (self.blocking)(Box::new(move || responder.send(work(&broker))));

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use metadata::config::BrokerConfig;
 use metadata::ImageDelta;
+use metadata::config::BrokerConfig;
 use protocol::types::TimestampMs;
 
 use crate::Broker;

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use protocol::frame::{Encoded, HeaderError, decode_request_header, encode_response};
 use protocol::{ApiKey, DecodeError, EncodeError, Message, Reader, Request};
 use storage::FileSlice;
+use tracing::error;
 
 use crate::Broker;
 use crate::handlers;
@@ -223,7 +224,9 @@ impl Broker {
             Reply::Now(response) => respond(&context, context.version, &response),
             Reply::Later(later) => Handled::Later(Box::pin(async move {
                 let response = later.await;
-                encode(&context, context.version, &response).ok()
+                encode(&context, context.version, &response)
+                    .inspect_err(|reason| error!(%reason, "could not write a response"))
+                    .ok()
             })),
             Reply::Nothing => Handled::Nothing,
             Reply::Close => Handled::Close(CloseReason::Handler),
@@ -240,6 +243,9 @@ fn encode<M: Message>(context: &RequestContext, version: i16, response: &M) -> R
 fn respond<M: Message>(context: &RequestContext, version: i16, response: &M) -> Handled {
     match encode(context, version, response) {
         Ok(response) => Handled::Now(response),
-        Err(reason) => Handled::Close(reason),
+        Err(reason) => {
+            error!(%reason, "could not write a response");
+            Handled::Close(reason)
+        }
     }
 }

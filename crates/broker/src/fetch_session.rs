@@ -231,7 +231,10 @@ impl FetchSessions {
         if slots.len() < self.limit {
             return true;
         }
-        let stale = slots.iter().min_by_key(|(_, slot)| slot.last_used).filter(|(_, slot)| now - slot.last_used > MIN_EVICTION_MS);
+        let stale = slots
+            .iter()
+            .min_by_key(|(_, slot)| slot.last_used)
+            .filter(|(_, slot)| now - slot.last_used > MIN_EVICTION_MS);
         let smallest = || {
             let settled = slots.iter().filter(|(_, slot)| now - slot.created > MIN_EVICTION_MS);
             settled.min_by_key(|(_, slot)| slot.size).filter(|(_, slot)| slot.size < size)

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use metadata::checkpoint::{CheckpointWriter, read_checkpoint};
-use metadata::{ClusterImage, Provenance};
 use metadata::MetadataLoader;
 use metadata::VersionedRecord;
+use metadata::checkpoint::{CheckpointWriter, read_checkpoint};
 use metadata::snapshot_records;
+use metadata::{ClusterImage, Provenance};
 use platform::Disk;
 use protocol::messages::KRaftVersionRecord;
 use protocol::record::{Batch, BatchBuilder, BatchSettings, ControlRecord, batches};
@@ -101,7 +101,9 @@ impl MetadataLog {
             for effect in effects {
                 match effect {
                     Effect::WriteQuorumState(state) => self.write_quorum_state(&state)?,
-                    Effect::AppendBatch { base_offset, epoch, batch } => self.append(base_offset, epoch, &batch, now_ms)?,
+                    Effect::AppendBatch { base_offset, epoch, batch } => {
+                        self.append(base_offset, epoch, &batch, now_ms)?
+                    }
                     Effect::Flush => {
                         let end = self.log.log_end_offset();
                         for file in self.log.flush_files()? {
@@ -193,7 +195,13 @@ impl MetadataLog {
         Ok(())
     }
 
-    fn append(&mut self, base_offset: Offset, epoch: LeaderEpoch, batch: &Bytes, now_ms: TimestampMs) -> Result<(), StartError> {
+    fn append(
+        &mut self,
+        base_offset: Offset,
+        epoch: LeaderEpoch,
+        batch: &Bytes,
+        now_ms: TimestampMs,
+    ) -> Result<(), StartError> {
         let parsed = Batch::parse(batch)?;
         let valid = protocol::record::ValidBatch { bytes: batch.clone(), header: parsed.header };
         let request = AppendRequest { batch: &valid, leader_epoch: epoch, now_ms };

@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use metadata::config::{DynamicBrokerConfig, TopicConfig};
 use metadata::ImageDelta;
-use metadata::{ClusterImage, ConfigResource, ResourceType};
 use metadata::PartitionRegistration;
+use metadata::config::{DynamicBrokerConfig, TopicConfig};
+use metadata::{ClusterImage, ConfigResource, ResourceType};
 use parking_lot::Mutex;
 use protocol::{TopicPartition, Uuid};
 use tracing::{error, info, warn};
@@ -44,7 +44,8 @@ pub(crate) fn publish(broker: &Arc<Broker>, before: &ClusterImage, after: Arc<Cl
     for (name, topic_id, registration) in changes.leaders {
         lead(broker, &after, &name, topic_id, &registration);
     }
-    for (name, _, _) in changes.followers {
+    // Without a leader there is nothing to follow: this broker was fenced, and leads again once it is not.
+    for (name, _, _) in changes.followers.iter().filter(|(_, _, registration)| registration.leader >= 0) {
         error!(partition = %name, "this broker cannot follow: replication is not there yet");
     }
     broker.coordinators().metadata_changed(broker, delta);
@@ -60,7 +61,13 @@ fn delete_topics(broker: &Arc<Broker>, delta: &ImageDelta) {
     }
 }
 
-fn lead(broker: &Arc<Broker>, image: &ClusterImage, name: &TopicPartition, topic_id: Uuid, registration: &PartitionRegistration) {
+fn lead(
+    broker: &Arc<Broker>,
+    image: &ClusterImage,
+    name: &TopicPartition,
+    topic_id: Uuid,
+    registration: &PartitionRegistration,
+) {
     if let Some(partition) = broker.partitions().get(&name.topic, name.partition) {
         partition.set_leader_epoch(registration.leader_epoch);
         return;

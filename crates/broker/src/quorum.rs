@@ -6,16 +6,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use controller::{Activation, Controller, ControllerError, Outcome};
-use metadata::bootstrap::BootstrapMetadata;
-use metadata::config::BrokerConfig;
 use metadata::ClusterImage;
 use metadata::MetadataLoader;
 use metadata::VersionedRecord;
+use metadata::bootstrap::BootstrapMetadata;
+use metadata::config::BrokerConfig;
 use parking_lot::Mutex;
+use protocol::ErrorCode;
 use protocol::messages::broker_registration_request::{BrokerRegistrationRequest, Feature, Listener};
 use protocol::messages::{AllocateProducerIdsRequest, BrokerHeartbeatRequest};
 use protocol::types::{Offset, ProducerId, TimestampMs};
-use protocol::ErrorCode;
 use raft::{Event, VoterKey};
 use tracing::{error, info};
 
@@ -154,20 +154,14 @@ impl Quorum {
         (config, bound): (&BrokerConfig, &[BoundListener]),
     ) -> Self {
         let endpoints = bound.iter().filter(|at| at.audience == Audience::Controllers).cloned().collect();
-        let state = State {
-            log,
-            loader,
-            controller,
-            snapshot_bytes: 0,
-            snapshot_ms: 0,
-            broker_epoch: -1,
-            failed: false,
-        };
+        let state =
+            State { log, loader, controller, snapshot_bytes: 0, snapshot_ms: 0, broker_epoch: -1, failed: false };
         Self {
             state: Mutex::new(state),
             registration,
             endpoints,
-            max_snapshot_bytes: u64::try_from(config.metadata_log_max_record_bytes_between_snapshots()).unwrap_or(u64::MAX),
+            max_snapshot_bytes: u64::try_from(config.metadata_log_max_record_bytes_between_snapshots())
+                .unwrap_or(u64::MAX),
             snapshot_interval_ms: config.metadata_log_max_snapshot_interval_ms(),
         }
     }
@@ -189,7 +183,18 @@ impl Quorum {
         };
         let outcome = state.controller.activate(now_ms, &activation);
         state.carry_out(broker, outcome)?;
+        self.fence_predecessor(&mut state, broker)?;
         self.register(&mut state, broker)
+    }
+
+    /// The lock of the log directories proves that the process that registered under our id before is gone, so its session
+    /// need not be waited for.
+    fn fence_predecessor(&self, state: &mut State, broker: &Arc<Broker>) -> Result<(), StartError> {
+        let expired_ms = broker.wall_ms() + i64::from(broker.config().broker_session_timeout_ms()) + 1;
+        match state.controller.fence_stale_brokers(expired_ms) {
+            Some(outcome) => state.carry_out(broker, outcome),
+            None => Ok(()),
+        }
     }
 
     fn register(&self, state: &mut State, broker: &Arc<Broker>) -> Result<(), StartError> {

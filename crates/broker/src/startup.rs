@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use controller::Controller;
-use metadata::config::{BrokerConfig, DynamicBrokerConfig};
 use metadata::MetadataLoader;
+use metadata::config::{BrokerConfig, DynamicBrokerConfig};
 use platform::{Disk, Random};
 use raft::{Voter, VoterKey, VoterSet};
 use storage::{LogDirOptions, MetaProperties};
@@ -35,7 +35,12 @@ pub struct BoundListener {
 /// Starts a broker and the controller beside it.
 /// # Errors
 /// [`StartError`], with the reason in words.
-pub fn start(config: BrokerConfig, disk: Arc<dyn Disk>, seams: Seams, bound: &[BoundListener]) -> Result<Arc<Broker>, StartError> {
+pub fn start(
+    config: BrokerConfig,
+    disk: Arc<dyn Disk>,
+    seams: Seams,
+    bound: &[BoundListener],
+) -> Result<Arc<Broker>, StartError> {
     if !(config.is_broker() && config.is_controller()) {
         return Err(StartError::Roles);
     }

@@ -38,7 +38,8 @@ impl TopicSettings {
     #[must_use]
     pub fn new(config: &TopicConfig) -> Self {
         let codec = |codec: Compression, level: Option<i32>| CompressionTarget::Codec(codec, level);
-        let timestamp_type = if config.log_append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
+        let timestamp_type =
+            if config.log_append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
         Self {
             log: Arc::new(log_config(config)),
             min_insync_replicas: config.min_insync_replicas,
@@ -59,7 +60,12 @@ impl TopicSettings {
     }
 
     /// What a Produce request of `produce_version` must fulfil at `now_ms`.
-    pub(crate) fn rules<'a>(&self, topic_partition: &'a TopicPartition, now_ms: TimestampMs, produce_version: i16) -> Rules<'a> {
+    pub(crate) fn rules<'a>(
+        &self,
+        topic_partition: &'a TopicPartition,
+        now_ms: TimestampMs,
+        produce_version: i16,
+    ) -> Rules<'a> {
         Rules {
             topic_partition,
             origin: Origin::Client { produce_version },

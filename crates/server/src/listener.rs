@@ -129,7 +129,8 @@ pub(crate) async fn accept(
                     software: parking_lot::Mutex::default(),
                 });
                 configure(&stream, &limits);
-                let serve = connection::serve(stream, connection, Arc::clone(&broker), Arc::clone(&limits), stop.clone());
+                let serve =
+                    connection::serve(stream, connection, Arc::clone(&broker), Arc::clone(&limits), stop.clone());
                 tokio::spawn(async move {
                     serve.await;
                     drop(admission);

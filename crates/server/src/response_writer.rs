@@ -63,12 +63,10 @@ impl ResponseWriter {
             };
             match result {
                 Ok(sent) => self.waiting -= sent,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match stream.poll_write_ready(cx) {
-                        Poll::Pending => return Ok(Poll::Pending),
-                        Poll::Ready(ready) => ready?,
-                    }
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match stream.poll_write_ready(cx) {
+                    Poll::Pending => return Ok(Poll::Pending),
+                    Poll::Ready(ready) => ready?,
+                },
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }

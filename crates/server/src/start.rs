@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Audience, Broker, Seams};
 use broker::startup::{self, BoundListener};
+use broker::{Audience, Broker, Seams};
 use metadata::config::{BrokerConfig, Endpoint, SecurityProtocol};
 use platform::{Clock, Disk, OsClock, OsDisk, Random};
 use tokio::net::TcpListener;
@@ -117,7 +117,10 @@ impl Server {
     pub fn run(options: &ServerOptions, ready: impl FnOnce(&str)) -> Result<(), StartError> {
         let config = read_config(options)?;
         raise_descriptor_limit();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_keep_alive(Duration::from_secs(5)).build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .thread_keep_alive(Duration::from_secs(5))
+            .build()?;
         let outcome = runtime.block_on(async {
             let mut signals = Signals::new()?;
             let server = Self::start(config, options.config.is_none())?;

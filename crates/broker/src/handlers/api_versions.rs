@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use protocol::messages::ApiVersionsRequest;
 use protocol::messages::api_versions_response::{
     ApiVersion, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
 };
-use protocol::messages::ApiVersionsRequest;
 use protocol::{ApiKey, ErrorCode};
 
 use crate::Broker;

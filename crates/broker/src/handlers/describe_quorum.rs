@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use protocol::ErrorCode;
 use protocol::messages::DescribeQuorumRequest;
 use protocol::messages::describe_quorum_response::{
     DescribeQuorumResponse, Listener, Node, PartitionData, ReplicaState, TopicData,
 };
+
+use protocol::{ErrorCode, Uuid};
 
 use crate::Broker;
 use crate::dispatch::{Reply, RequestContext};
@@ -14,11 +15,13 @@ use crate::metadata_log::TOPIC;
 
 pub(crate) fn handle(
     broker: &Arc<Broker>,
-    _context: &RequestContext,
+    context: &RequestContext,
     request: DescribeQuorumRequest,
 ) -> Reply<DescribeQuorumResponse> {
     let metadata_only = match request.topics.as_slice() {
-        [topic] => topic.topic_name == TOPIC && matches!(topic.partitions.as_slice(), [only] if only.partition_index == 0),
+        [topic] => {
+            topic.topic_name == TOPIC && matches!(topic.partitions.as_slice(), [only] if only.partition_index == 0)
+        }
         _ => false,
     };
     if !metadata_only {
@@ -33,7 +36,7 @@ pub(crate) fn handle(
     let now_ms = broker.wall_ms();
     let current_voters = status.voters.iter().map(|(key, log_end_offset)| ReplicaState {
         replica_id: key.id,
-        replica_directory_id: key.directory_id,
+        replica_directory_id: if context.version >= 2 { key.directory_id } else { Uuid::ZERO },
         log_end_offset: *log_end_offset,
         last_fetch_timestamp: now_ms,
         last_caught_up_timestamp: now_ms,
@@ -56,7 +59,8 @@ pub(crate) fn handle(
         ..Default::default()
     });
     let node = Node { node_id: broker.identity().node_id, listeners: listeners.collect(), ..Default::default() };
-    Reply::Now(DescribeQuorumResponse { topics: vec![topic], nodes: vec![node], ..Default::default() })
+    let nodes = if context.version >= 2 { vec![node] } else { Vec::new() };
+    Reply::Now(DescribeQuorumResponse { topics: vec![topic], nodes, ..Default::default() })
 }
 
 fn unknown(partition_index: i32) -> PartitionData {

@@ -120,7 +120,8 @@ fn look(broker: &Broker, session: &FetchContext, limits: &Limits) -> Look {
     let session = session.session.lock();
     for (key, entry) in session.partitions.iter() {
         let left = limits.max_bytes.saturating_sub(seen.bytes);
-        let read = find(broker, key, limits).and_then(|partition| read(&partition, entry, limits, left, seen.bytes == 0));
+        let read =
+            find(broker, key, limits).and_then(|partition| read(&partition, entry, limits, left, seen.bytes == 0));
         let (mut data, slice) = match read {
             Ok(read) => read,
             Err(code) => {
@@ -137,7 +138,12 @@ fn look(broker: &Broker, session: &FetchContext, limits: &Limits) -> Look {
 }
 
 fn refused(code: ErrorCode) -> PartitionData {
-    PartitionData { error_code: code.code(), high_watermark: -1, records: Records::Bytes(Bytes::new()), ..Default::default() }
+    PartitionData {
+        error_code: code.code(),
+        high_watermark: -1,
+        records: Records::Bytes(Bytes::new()),
+        ..Default::default()
+    }
 }
 
 fn read(

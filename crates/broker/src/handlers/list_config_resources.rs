@@ -31,7 +31,10 @@ pub(crate) fn handle(
             Node | BrokerLogger => image.brokers().map(|node| node.id.to_string()).collect(),
             kind => {
                 let configured = image.configs().map(|(resource, _)| resource);
-                configured.filter(|resource| resource.resource_type == *kind).map(|resource| resource.name.clone()).collect()
+                configured
+                    .filter(|resource| resource.resource_type == *kind)
+                    .map(|resource| resource.name.clone())
+                    .collect()
             }
         };
         config_resources.extend(names.into_iter().map(|resource_name| ConfigResource {

@@ -35,10 +35,12 @@ pub(crate) fn handle(
     context: &RequestContext,
     request: ListOffsetsRequest,
 ) -> Reply<ListOffsetsResponse> {
-    let query = Query { version: context.version, replica_id: request.replica_id, committed: request.isolation_level == 1 };
+    let query =
+        Query { version: context.version, replica_id: request.replica_id, committed: request.isolation_level == 1 };
     let topics = request.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
-            let twice = topic.partitions.iter().filter(|other| other.partition_index == asked.partition_index).count() > 1;
+            let twice =
+                topic.partitions.iter().filter(|other| other.partition_index == asked.partition_index).count() > 1;
             let found = if twice { Err(ErrorCode::InvalidRequest) } else { query.find(broker, &topic.name, asked) };
             let (code, found) = found.map_or_else(|code| (code, NOTHING), |found| (ErrorCode::None, found));
             ListOffsetsPartitionResponse {
@@ -46,7 +48,8 @@ pub(crate) fn handle(
                 error_code: code.code(),
                 timestamp: found.timestamp,
                 offset: found.offset,
-                leader_epoch: found.leader_epoch,
+                // Versions below 4 cannot say it (KIP-320).
+                leader_epoch: if context.version >= 4 { found.leader_epoch } else { -1 },
                 ..Default::default()
             }
         });

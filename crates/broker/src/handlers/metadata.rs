@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use controller::validate_topic_name;
-use metadata::{ClusterImage, TopicImage};
 use metadata::PartitionRegistration;
+use metadata::{ClusterImage, TopicImage};
 use protocol::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use protocol::messages::metadata_response::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -20,15 +20,8 @@ use crate::topic_settings::is_internal;
 pub(crate) const TOPIC_OPERATIONS: i32 =
     operations(&[READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS]);
 /// The same for the cluster.
-pub(crate) const CLUSTER_OPERATIONS: i32 = operations(&[
-    CREATE,
-    CLUSTER_ACTION,
-    DESCRIBE_CONFIGS,
-    ALTER_CONFIGS,
-    IDEMPOTENT_WRITE,
-    ALTER,
-    DESCRIBE,
-]);
+pub(crate) const CLUSTER_OPERATIONS: i32 =
+    operations(&[CREATE, CLUSTER_ACTION, DESCRIBE_CONFIGS, ALTER_CONFIGS, IDEMPOTENT_WRITE, ALTER, DESCRIBE]);
 /// The same for a group.
 pub(crate) const GROUP_OPERATIONS: i32 = operations(&[READ, DESCRIBE, DELETE, DESCRIBE_CONFIGS, ALTER_CONFIGS]);
 
@@ -76,7 +69,8 @@ pub(crate) fn handle(
 /// The topics that this request creates by asking for them.
 fn missing_topics(broker: &Broker, context: &RequestContext, request: &MetadataRequest) -> Vec<String> {
     // Before version 4 a client could not say that it does not want topics to be created.
-    let allowed = broker.config().auto_create_topics_enable() && (request.allow_auto_topic_creation || context.version < 4);
+    let allowed =
+        broker.config().auto_create_topics_enable() && (request.allow_auto_topic_creation || context.version < 4);
     if !allowed || asks_for_all(context, request) {
         return Vec::new();
     }

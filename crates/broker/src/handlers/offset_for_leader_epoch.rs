@@ -25,7 +25,8 @@ pub(crate) fn handle(
 }
 
 fn end_offset(broker: &Broker, topic: &str, asked: &OffsetForLeaderPartition) -> EpochEndOffset {
-    let mut answer = EpochEndOffset { partition: asked.partition, leader_epoch: -1, end_offset: -1, ..Default::default() };
+    let mut answer =
+        EpochEndOffset { partition: asked.partition, leader_epoch: -1, end_offset: -1, ..Default::default() };
     let Some(partition) = broker.partitions().get(topic, asked.partition) else {
         answer.error_code = ErrorCode::UnknownTopicOrPartition.code();
         return answer;

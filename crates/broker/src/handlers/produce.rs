@@ -9,11 +9,11 @@ use protocol::messages::produce_response::{
 use protocol::record::{RejectedBatch, TimestampType, ValidBatch, validate};
 use protocol::{ErrorCode, Records};
 
+use crate::Broker;
 use crate::dispatch::{Reply, RequestContext};
 use crate::partition::Partition;
 use crate::promise::Promise;
 use crate::topic_settings::is_internal;
-use crate::Broker;
 
 /// `acks=all`.
 const ALL: i16 = -1;
@@ -28,7 +28,11 @@ struct PendingSync {
     synced: Promise<Result<(), ErrorCode>>,
 }
 
-pub(crate) fn handle(broker: &Arc<Broker>, context: &RequestContext, request: ProduceRequest) -> Reply<ProduceResponse> {
+pub(crate) fn handle(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    request: ProduceRequest,
+) -> Reply<ProduceResponse> {
     let acks = request.acks;
     let valid_acks = (-1..=1).contains(&acks);
     let mut pending = Vec::new();
@@ -88,7 +92,7 @@ impl From<ErrorCode> for Fault {
 impl From<RejectedBatch> for Fault {
     fn from(rejected: RejectedBatch) -> Self {
         let message = rejected.error_message().map(str::to_owned);
-            Self { code: rejected.code, record_errors: rejected.record_errors, message }
+        Self { code: rejected.code, record_errors: rejected.record_errors, message }
     }
 }
 
@@ -163,7 +167,10 @@ fn refuse_transactions(batch: &ValidBatch) -> Result<(), ErrorCode> {
     Ok(())
 }
 
-fn partition_response(index: i32, outcome: Outcome) -> (PartitionProduceResponse, Option<Promise<Result<(), ErrorCode>>>) {
+fn partition_response(
+    index: i32,
+    outcome: Outcome,
+) -> (PartitionProduceResponse, Option<Promise<Result<(), ErrorCode>>>) {
     match outcome {
         Ok(done) => {
             let response = PartitionProduceResponse {
