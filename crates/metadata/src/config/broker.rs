@@ -63,15 +63,15 @@ impl BrokerConfig {
     /// Reads names and values.
     /// # Errors
     /// The first value that is wrong or missing, or the first rule over several values that is broken.
-    pub fn from_map(originals: ConfigMap) -> Result<Self, ConfigError> {
-        let mut given = originals.clone();
-        let (node_id, broker_id) = (given.get("node.id").cloned(), given.get("broker.id").cloned());
+    pub fn from_map(mut originals: ConfigMap) -> Result<Self, ConfigError> {
+        // Kafka treats each as set if the other is, and shows both so.
+        let (node_id, broker_id) = (originals.get("node.id").cloned(), originals.get("broker.id").cloned());
         match (node_id, broker_id) {
-            (Some(id), None) => given.insert("broker.id".to_owned(), id),
-            (None, Some(id)) => given.insert("node.id".to_owned(), id),
+            (Some(id), None) => originals.insert("broker.id".to_owned(), id),
+            (None, Some(id)) => originals.insert("node.id".to_owned(), id),
             _ => None,
         };
-        let values = ConfigDef::broker().parse(&given)?;
+        let values = ConfigDef::broker().parse(&originals)?;
         let config = Self { originals, values };
         config.check_rules()?;
         Ok(config)
