@@ -3,6 +3,7 @@
 
 mod broker_api_versions;
 mod cluster;
+mod configs;
 mod delete_records;
 mod dump_log;
 mod get_offsets;
@@ -31,6 +32,7 @@ type Tool = fn(&[String], &mut Out) -> Result<(), Stop>;
 const TOOLS: &[(&str, Tool)] = &[
     ("broker-api-versions", broker_api_versions::run),
     ("cluster", cluster::run),
+    ("configs", configs::run),
     ("delete-records", delete_records::run),
     ("dump-log", dump_log::run),
     ("get-offsets", get_offsets::run),
