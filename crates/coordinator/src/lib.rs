@@ -1,1 +1,19 @@
-//! The `coordinator` room.
+//! The group coordinator: which members a group has, what each is assigned, which offsets it committed.
+//! Pure: time, ids and requests come in; replies and records go out ([`Effects`]); no I/O, no clock, no locks.
+//! One [`GroupShard`] owns all groups whose `__consumer_offsets` partition it is, and is rebuilt from that partition's records.
+
+mod config;
+mod effects;
+mod error;
+mod group;
+mod partition;
+mod record;
+mod runtime;
+mod shard;
+
+pub use config::GroupConfig;
+pub use effects::{CoordinatorRecord, Effects, GroupResponse, ReplyToken, RequestContext, Write, WriteId};
+pub use error::{GroupError, ReplayError, append_error_code};
+pub use partition::partition_for;
+pub use runtime::load::TransactionOutcome;
+pub use shard::GroupShard;

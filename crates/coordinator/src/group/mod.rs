@@ -1,0 +1,9 @@
+//! Groups: their members, generations and committed offsets.
+
+pub(crate) mod classic;
+pub(crate) mod commit;
+pub(crate) mod delete;
+pub(crate) mod describe;
+pub(crate) mod expire;
+pub(crate) mod fetch;
+pub(crate) mod offsets;

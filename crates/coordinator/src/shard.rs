@@ -1,0 +1,275 @@
+//! One shard: all groups and offsets of one partition of `__consumer_offsets`. Owned by the broker's shell, behind its lock.
+//! Records given out change nothing until the shell calls [`GroupShard::complete_write`], except that a group's members
+//! and generation, which the log does not hold while they change, move at once.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use protocol::ErrorCode;
+use protocol::types::{Offset, TimestampMs};
+use tracing::{info, warn};
+
+use crate::config::GroupConfig;
+use crate::effects::{Effects, WriteId};
+use crate::error::{GroupError, append_error_code};
+use crate::group::classic::rebalance::Scope;
+use crate::group::classic::state::ClassicGroup;
+use crate::group::offsets::Offsets;
+use crate::runtime::pending::{Completion, PendingWrite, PendingWrites};
+use crate::runtime::timers::{TimerKey, Timers};
+
+/// The groups of one partition of `__consumer_offsets`.
+#[derive(Debug)]
+pub struct GroupShard {
+    config: GroupConfig,
+    groups: HashMap<Arc<str>, ClassicGroup>,
+    offsets: Offsets,
+    timers: Timers,
+    writes: PendingWrites,
+}
+
+impl GroupShard {
+    /// A shard that knows of nothing. Its partition's records are then [replayed](Self::replay), and it is
+    /// [loaded](Self::loaded).
+    #[must_use]
+    pub fn new(config: GroupConfig) -> Self {
+        Self {
+            config,
+            groups: HashMap::new(),
+            offsets: Offsets::default(),
+            timers: Timers::default(),
+            writes: PendingWrites::default(),
+        }
+    }
+
+    /// When [`GroupShard::tick`] has something to do.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<TimestampMs> {
+        self.timers.next_deadline()
+    }
+
+    /// Does what is due: sessions, join and sync phases, expiry of offsets.
+    pub fn tick(&mut self, now_ms: TimestampMs, out: &mut Effects) {
+        while let Some(key) = self.timers.pop_due(now_ms) {
+            match key {
+                TimerKey::Session { group, member } => {
+                    self.in_group(now_ms, &group, out, |group, scope| group.session_expired(&member, scope));
+                }
+                TimerKey::Join { group } => {
+                    self.in_group(now_ms, &group, out, ClassicGroup::join_expired);
+                }
+                TimerKey::Sync { group } => {
+                    self.in_group(now_ms, &group, out, ClassicGroup::sync_expired);
+                }
+                TimerKey::Expiry => {
+                    self.expire_offsets(now_ms, out);
+                    self.schedule_expiry(now_ms);
+                }
+            }
+        }
+        self.settle(now_ms, out);
+    }
+
+    /// A write is committed, its first record being at the offset given, or the partition refused it with an error.
+    /// Writes complete in the order in which they were given out, and a refusal is one of all that are in flight:
+    /// what came later was decided on what came before. A write that is unknown, or was completed, is ignored.
+    pub fn complete_write(
+        &mut self,
+        now_ms: TimestampMs,
+        id: WriteId,
+        outcome: Result<Offset, ErrorCode>,
+        out: &mut Effects,
+    ) {
+        self.finish_write(now_ms, id, outcome, out);
+        self.settle(now_ms, out);
+    }
+
+    /// The partition goes to another broker: everyone who waits is sent there.
+    pub fn unload(mut self, out: &mut Effects) {
+        let code = GroupError::NotCoordinator.code();
+        while let Some(write) = self.writes.take_any() {
+            answer(write, Some(code), out);
+        }
+        for group in self.groups.values_mut() {
+            group.fail_all(code, out);
+        }
+    }
+
+    pub(crate) fn config(&self) -> &GroupConfig {
+        &self.config
+    }
+
+    pub(crate) fn writes(&mut self) -> &mut PendingWrites {
+        &mut self.writes
+    }
+
+    pub(crate) fn pending_writes(&self) -> &PendingWrites {
+        &self.writes
+    }
+
+    pub(crate) fn offsets(&self) -> &Offsets {
+        &self.offsets
+    }
+
+    pub(crate) fn offsets_mut(&mut self) -> &mut Offsets {
+        &mut self.offsets
+    }
+
+    pub(crate) fn group(&self, group_id: &str) -> Option<&ClassicGroup> {
+        self.groups.get(group_id)
+    }
+
+    pub(crate) fn group_mut(&mut self, group_id: &str) -> Option<&mut ClassicGroup> {
+        self.groups.get_mut(group_id)
+    }
+
+    pub(crate) fn has_group(&self, group_id: &str) -> bool {
+        self.groups.contains_key(group_id)
+    }
+
+    pub(crate) fn insert_group(&mut self, group: ClassicGroup) {
+        self.groups.insert(Arc::clone(&group.group_id), group);
+    }
+
+    /// Takes a group out, with its deadlines.
+    pub(crate) fn remove_group(&mut self, group_id: &str) -> Option<ClassicGroup> {
+        let group = self.groups.remove(group_id)?;
+        group.cancel_timers(&mut self.timers);
+        Some(group)
+    }
+
+    /// The ids of all groups, sorted, so that what is made of them does not depend on chance.
+    pub(crate) fn group_ids(&self) -> Vec<Arc<str>> {
+        let mut ids: Vec<Arc<str>> = self.groups.keys().cloned().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    pub(crate) fn schedule_expiry(&mut self, now_ms: TimestampMs) {
+        self.timers.schedule(TimerKey::Expiry, now_ms.saturating_add(self.config.offsets_retention_check_interval_ms));
+    }
+
+    /// Lets a group handle an event. `None` if there is no such group.
+    pub(crate) fn in_group<T>(
+        &mut self,
+        now_ms: TimestampMs,
+        group_id: &str,
+        out: &mut Effects,
+        event: impl FnOnce(&mut ClassicGroup, &mut Scope<'_>) -> T,
+    ) -> Option<T> {
+        let group = self.groups.get_mut(group_id)?;
+        let mut scope = Scope { now_ms, config: &self.config, timers: &mut self.timers, writes: &mut self.writes, out };
+        Some(event(group, &mut scope))
+    }
+
+    /// Completes the writes that could not be given out.
+    pub(crate) fn settle(&mut self, now_ms: TimestampMs, out: &mut Effects) {
+        while let Some(id) = self.writes.next_unwritable() {
+            self.finish_write(now_ms, id, Err(ErrorCode::UnknownServerError), out);
+        }
+    }
+
+    fn finish_write(
+        &mut self,
+        now_ms: TimestampMs,
+        id: WriteId,
+        outcome: Result<Offset, ErrorCode>,
+        out: &mut Effects,
+    ) {
+        let Some(mut write) = self.writes.take(id) else { return };
+        let completion = std::mem::replace(&mut write.completion, Completion::done());
+        let failed = match outcome {
+            Ok(base_offset) => {
+                self.committed(now_ms, completion, base_offset, out);
+                None
+            }
+            Err(error) => {
+                let code = append_error_code(error);
+                warn!(%error, "could not store coordinator records");
+                self.refused(now_ms, (id, completion), code, out);
+                Some(code)
+            }
+        };
+        answer(write, failed, out);
+    }
+
+    fn committed(&mut self, now_ms: TimestampMs, completion: Completion, base_offset: Offset, out: &mut Effects) {
+        match completion {
+            Completion::NewGroup { .. } | Completion::EmptyGeneration { .. } => {}
+            Completion::StaticMember(change) => {
+                let group_id = Arc::clone(&change.group_id);
+                self.in_group(now_ms, &group_id, out, |group, scope| group.static_member_stored(&change, scope));
+            }
+            Completion::Assignment { group_id, generation, assignments } => {
+                self.in_group(now_ms, &group_id, out, |group, scope| {
+                    group.assignment_stored(generation, assignments, scope);
+                });
+            }
+            Completion::Offsets { changes, deleted } => {
+                for (change, record_offset) in changes.into_iter().zip(base_offset..) {
+                    self.apply_offset(now_ms, change, record_offset);
+                }
+                for group in deleted {
+                    info!(group_id = %group.group_id, "deleted group");
+                }
+            }
+        }
+    }
+
+    fn refused(
+        &mut self,
+        now_ms: TimestampMs,
+        (id, completion): (WriteId, Completion),
+        code: ErrorCode,
+        out: &mut Effects,
+    ) {
+        match completion {
+            Completion::NewGroup { group_id } => {
+                // Meanwhile the group may have been deleted and made again.
+                if self.group(&group_id).is_none_or(|group| group.creation != Some(id)) {
+                    return;
+                }
+                if let Some(mut group) = self.remove_group(&group_id) {
+                    group.fail_all(code, out);
+                }
+                if self.offsets.of_group(&group_id).is_some() {
+                    // Offsets that were committed meanwhile make a group of their own.
+                    self.insert_group(ClassicGroup::new(group_id, now_ms));
+                }
+            }
+            // The generation of before is in the log; its members are gone, so their sessions would end after a restart.
+            Completion::EmptyGeneration { group_id } => warn!(%group_id, "could not store an empty generation"),
+            Completion::StaticMember(change) => {
+                let group_id = Arc::clone(&change.group_id);
+                self.in_group(now_ms, &group_id, out, |group, scope| group.static_member_refused(*change, code, scope));
+            }
+            Completion::Assignment { group_id, generation, .. } => {
+                self.in_group(now_ms, &group_id, out, |group, scope| group.assignment_refused(generation, code, scope));
+            }
+            Completion::Offsets { deleted, .. } => {
+                for mut group in deleted {
+                    // Their deadlines are gone, so the members that were to come back with an id start over.
+                    group.pending_joins.clear();
+                    match self.groups.entry(Arc::clone(&group.group_id)) {
+                        // Made again meanwhile, and stored as the group of before.
+                        Entry::Occupied(mut again) => again.get_mut().creation = None,
+                        Entry::Vacant(place) => {
+                            place.insert(group);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn answer(write: PendingWrite, failed: Option<ErrorCode>, out: &mut Effects) {
+    if let Some((token, response)) = write.reply {
+        let response = match failed {
+            Some(code) => response.into_error(code),
+            None => response,
+        };
+        out.reply(token, response);
+    }
+}
