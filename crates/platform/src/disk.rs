@@ -112,7 +112,7 @@ pub trait Disk: Send + Sync + Debug {
     /// The operating system's.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 
-    /// Removes a directory with all it holds.
+    /// Removes a directory with all it holds, or a file.
     /// # Errors
     /// The operating system's.
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;

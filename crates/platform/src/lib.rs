@@ -1,4 +1,3 @@
-//! The seams to the machine: clock, disk, randomness and the way from a file to a socket.
 //! Everything below the shell reaches the operating system through these traits, so that simulation can replace it.
 
 mod clock;

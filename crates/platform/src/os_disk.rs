@@ -18,6 +18,14 @@ const MAX_SLICES: usize = 1024;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OsDisk;
 
+impl OsDisk {
+    /// The machine's file system.
+    #[must_use]
+    pub fn new() -> Self {
+        Self
+    }
+}
+
 #[derive(Debug)]
 struct OsFile(fs::File);
 
@@ -104,7 +112,10 @@ impl Disk for OsDisk {
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        fs::remove_dir_all(path)
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(path),
+            removed => removed,
+        }
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {

@@ -425,7 +425,9 @@ impl Disk for SimDisk {
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.require_dir(path)?;
+        if !state.names.contains_key(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         state.admit(false)?;
         state.rename_or_edit(NameChange::Remove(path.to_owned()));
         Ok(())

@@ -81,7 +81,9 @@ pub enum AppendError {
     #[error(transparent)]
     Batch(#[from] BatchError),
     /// The batch does not fit into a segment.
-    #[error("Message batch size is {size} bytes in append, which exceeds the maximum configured segment size of {limit}.")]
+    #[error(
+        "Message batch size is {size} bytes in append, which exceeds the maximum configured segment size of {limit}."
+    )]
     LargerThanSegment {
         /// Size of the batch, in bytes.
         size: usize,

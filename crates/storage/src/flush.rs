@@ -98,7 +98,17 @@ impl Log {
     /// The disk's; then the shutdown is not clean.
     pub fn close(&mut self) -> Result<(), StorageError> {
         self.check_online()?;
+        for unsynced in self.write_out()? {
+            unsynced.sync_data()?;
+        }
+        self.flushed(self.log_end_offset);
+        Ok(())
+    }
+
+    /// Brings all files up to date, and says what has to be synced then.
+    fn write_out(&mut self) -> Result<Vec<Unsynced>, StorageError> {
         let segment = Arc::clone(self.active_segment());
+        let mut unsynced = Vec::new();
         if segment.exists() {
             let size = segment.size();
             if self.active.ready && segment.file()?.len()? != size {
@@ -108,14 +118,17 @@ impl Log {
                 // Kafka takes a log without index files for a damaged one.
                 segment.activate()?;
             }
-            segment.write_indexes()?;
+            if segment.write_indexes()? {
+                self.unsynced_names = true;
+                unsynced.extend(segment.sync_files(true)?.into_iter().map(Unsynced::File));
+            }
         }
-        for unsynced in self.flush_files()? {
-            unsynced.sync_data()?;
+        if let Some(snapshot) = self.producers.take_snapshot(&self.place)? {
+            self.unsynced_names = true;
+            unsynced.push(Unsynced::File(snapshot));
         }
-        self.flushed(self.log_end_offset);
-        self.producers.take_snapshot(&self.place)?;
-        Ok(())
+        unsynced.extend(self.flush_files()?);
+        Ok(unsynced)
     }
 
     fn unsynced(&mut self, end: Offset) -> Result<Vec<Unsynced>, StorageError> {

@@ -64,10 +64,10 @@ impl<E: Entry> MemoryIndex<E> {
         self.ragged = true;
     }
 
-    /// Brings the file up to date, without syncing it. The file exists afterwards.
-    pub(crate) fn write(&mut self, place: &Place, base_offset: Offset) -> io::Result<()> {
+    /// Brings the file up to date, without syncing it; it exists afterwards. Whether it had to be.
+    pub(crate) fn write(&mut self, place: &Place, base_offset: Offset) -> io::Result<bool> {
         if self.written == self.entries.len() && !self.ragged {
-            return Ok(());
+            return Ok(false);
         }
         let mut bytes = Vec::with_capacity((self.entries.len() - self.written) * E::SIZE);
         for entry in &self.entries[self.written..] {
@@ -82,7 +82,7 @@ impl<E: Entry> MemoryIndex<E> {
         }
         self.written = self.entries.len();
         self.ragged = false;
-        Ok(())
+        Ok(true)
     }
 }
 

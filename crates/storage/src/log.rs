@@ -213,7 +213,13 @@ impl Log {
         Ok(())
     }
 
-    fn should_roll(&self, size: usize, last_offset: Offset, largest_timestamp: TimestampMs, now_ms: TimestampMs) -> bool {
+    fn should_roll(
+        &self,
+        size: usize,
+        last_offset: Offset,
+        largest_timestamp: TimestampMs,
+        now_ms: TimestampMs,
+    ) -> bool {
         let segment = self.active_segment();
         let held = segment.size();
         let waited = match self.active.first_timestamp {
@@ -365,7 +371,13 @@ impl Log {
         view.end_position = self.active_segment().size();
     }
 
-    fn result(&self, first_offset: Offset, last_offset: Offset, log_append_time: TimestampMs, duplicate: bool) -> AppendResult {
+    fn result(
+        &self,
+        first_offset: Offset,
+        last_offset: Offset,
+        log_append_time: TimestampMs,
+        duplicate: bool,
+    ) -> AppendResult {
         AppendResult { first_offset, last_offset, log_append_time, log_start_offset: self.log_start_offset, duplicate }
     }
 }

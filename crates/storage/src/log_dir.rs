@@ -41,7 +41,13 @@ pub struct Checkpoints {
 
 impl Checkpoints {
     /// Notes the offsets of a log.
-    pub fn put(&mut self, name: &TopicPartition, recovery_point: Offset, log_start_offset: Offset, high_watermark: Offset) {
+    pub fn put(
+        &mut self,
+        name: &TopicPartition,
+        recovery_point: Offset,
+        log_start_offset: Offset,
+        high_watermark: Offset,
+    ) {
         self.recovery_points.insert(name.clone(), recovery_point);
         // Kafka, too, leaves out what the name of the first segment says.
         if log_start_offset > 0 {
@@ -85,7 +91,9 @@ impl LogDir {
     /// [`StorageError::Locked`], [`StorageError::InconsistentDir`], [`StorageError::Malformed`], or the disk's.
     pub fn open(disk: Arc<dyn Disk>, path: &Path, options: &LogDirOptions) -> Result<Self, StorageError> {
         let lock = match disk.lock(&path.join(LOCK)) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(StorageError::Locked(path.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(StorageError::Locked(path.to_owned()));
+            }
             locked => locked?,
         };
         let properties = MetaProperties::read(disk.as_ref(), path)?;
@@ -247,7 +255,10 @@ mod tests {
         checkpoints.put(&name, 10, 5, 9);
         opened.write_checkpoints(&checkpoints).unwrap();
         let read = opened.read_checkpoints().unwrap();
-        assert_eq!((read.recovery_point(&name), read.log_start_offset(&name), read.high_watermark(&name)), (Some(10), Some(5), Some(9)));
+        assert_eq!(
+            (read.recovery_point(&name), read.log_start_offset(&name), read.high_watermark(&name)),
+            (Some(10), Some(5), Some(9))
+        );
         assert!(!opened.take_clean_shutdown_marker().unwrap());
         opened.write_clean_shutdown_marker().unwrap();
         assert!(opened.take_clean_shutdown_marker().unwrap());
@@ -259,11 +270,12 @@ mod tests {
     fn only_directories_named_like_a_partition_are_logs() {
         let disk = SimDisk::new(1);
         let dir = formatted(&disk);
-        for name in ["a-b-2", "c-0", "c-0.0123-delete", "c-00", "notes", "c--1"] {
+        for name in ["a-b-2", "c-0", "c-0.0123-delete", "c-00", "notes", "c-x"] {
             disk.create_dir(&dir.join(name)).unwrap();
         }
         let opened = LogDir::open(Arc::new(disk), &dir, &LogDirOptions { node_id: 1 }).unwrap();
-        let mut names: Vec<String> = opened.partition_dirs().unwrap().iter().map(|(name, _)| name.to_string()).collect();
+        let mut names: Vec<String> =
+            opened.partition_dirs().unwrap().iter().map(|(name, _)| name.to_string()).collect();
         names.sort();
         assert_eq!(names, ["a-b-2", "c-0"]);
         assert_eq!(opened.deleted_dirs(&["-delete"]).unwrap(), [dir.join("c-0.0123-delete")]);

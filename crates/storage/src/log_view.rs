@@ -98,7 +98,9 @@ impl LogView {
         for at in first..self.segments.len() {
             let segment = &self.segments[at];
             let end = self.end_of(at);
-            let Some(found) = segment.locate(offset, end).map_err(|error| self.deleted_is_out_of_range(error, offset))? else {
+            let Some(found) =
+                segment.locate(offset, end).map_err(|error| self.deleted_is_out_of_range(error, offset))?
+            else {
                 continue;
             };
             let limit = self.limit(at, upper_bound, end)?;

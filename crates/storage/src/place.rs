@@ -20,8 +20,7 @@ pub(crate) enum FileKind {
 
 impl FileKind {
     /// What belongs to a segment; the snapshot at its base offset goes with it.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Log, Self::OffsetIndex, Self::TimeIndex, Self::TxnIndex, Self::Snapshot];
+    pub(crate) const ALL: [Self; 5] = [Self::Log, Self::OffsetIndex, Self::TimeIndex, Self::TxnIndex, Self::Snapshot];
 
     pub(crate) fn suffix(self) -> &'static str {
         match self {

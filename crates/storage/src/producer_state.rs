@@ -4,9 +4,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use platform::OpenMode;
+use platform::{File, OpenMode};
 use protocol::Message;
 use protocol::messages::ProducerSnapshot;
 use protocol::messages::producer_snapshot::ProducerEntry;
@@ -102,8 +103,12 @@ impl Marker {
         let record = record?;
         let timestamp = record.timestamp;
         Ok(match ControlRecord::decode(&record)? {
-            ControlRecord::Abort(end) => Some(Self { aborts: true, coordinator_epoch: end.coordinator_epoch, timestamp }),
-            ControlRecord::Commit(end) => Some(Self { aborts: false, coordinator_epoch: end.coordinator_epoch, timestamp }),
+            ControlRecord::Abort(end) => {
+                Some(Self { aborts: true, coordinator_epoch: end.coordinator_epoch, timestamp })
+            }
+            ControlRecord::Commit(end) => {
+                Some(Self { aborts: false, coordinator_epoch: end.coordinator_epoch, timestamp })
+            }
             _ => None,
         })
     }
@@ -379,9 +384,9 @@ impl Producers {
     }
 
     /// Writes a snapshot of the state at its end, unless nothing was written since the last. Not synced: a damaged one is told by its CRC.
-    pub(crate) fn take_snapshot(&mut self, place: &Place) -> io::Result<()> {
+    pub(crate) fn take_snapshot(&mut self, place: &Place) -> io::Result<Option<Arc<dyn File>>> {
         if self.end_offset <= self.snapshot_at {
-            return Ok(());
+            return Ok(None);
         }
         let bytes = encode(self.producers.values()).map_err(io::Error::other)?;
         let file = place.open(FileKind::Snapshot, self.end_offset, OpenMode::Truncate)?;
@@ -389,7 +394,7 @@ impl Producers {
         self.snapshots.retain(|known| *known != self.end_offset);
         self.snapshots.push(self.end_offset);
         self.snapshot_at = self.end_offset;
-        Ok(())
+        Ok(Some(file))
     }
 
     pub(crate) fn remove_snapshots(&mut self, place: &Place, gone: impl Fn(Offset) -> bool) -> io::Result<()> {

@@ -10,7 +10,9 @@ fn header(producer_epoch: ProducerEpoch, base_sequence: Sequence, base_offset: O
     let settings =
         BatchSettings { producer_id: 7, producer_epoch, base_sequence, base_offset, ..BatchSettings::default() };
     let mut builder = BatchBuilder::new(settings);
-    (0..count).for_each(|_| builder.append(5, None, Some(b"x"), &[]));
+    for _ in 0..count {
+        builder.append(5, None, Some(b"x"), &[]);
+    }
     BatchHeader::parse(&builder.build()).unwrap()
 }
 

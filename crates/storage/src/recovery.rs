@@ -153,7 +153,8 @@ impl Log {
             warn!(partition = %self.topic_partition, "the log ends before its start offset: starting anew there");
             self.truncate_fully_and_start_at(options.log_start_offset)?;
         }
-        let durable = if options.clean_shutdown && unindexed.is_none() { self.log_end_offset } else { options.recovery_point };
+        let durable =
+            if options.clean_shutdown && unindexed.is_none() { self.log_end_offset } else { options.recovery_point };
         self.recovery_point = durable.min(self.log_end_offset);
         self.epochs.truncate_from_end(self.log_end_offset);
         self.epochs.truncate_from_start(self.log_start_offset);
@@ -206,7 +207,8 @@ impl Log {
             return Ok(());
         }
         let first = self.segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
-        for segment in self.segments[first..].to_vec() {
+        for at in first..self.segments.len() {
+            let segment = Arc::clone(&self.segments[at]);
             let position = segment.position_before(from)?;
             walk(&segment, position, segment.size(), &mut |batch, _| {
                 let header = &batch.header;
@@ -413,10 +415,13 @@ fn check_topic_id(place: &Place, options: &OpenOptions, exists: bool) -> Result<
     let path = options.dir.join(PARTITION_METADATA);
     if exists {
         let text = String::from_utf8_lossy(&place.disk.read(&path)?).into_owned();
-        let id = text.lines().find_map(|line| line.strip_prefix("topic_id: ")).and_then(|id| id.trim().parse::<Uuid>().ok());
+        let id =
+            text.lines().find_map(|line| line.strip_prefix("topic_id: ")).and_then(|id| id.trim().parse::<Uuid>().ok());
         match id {
             Some(found) if found == expected => return Ok(false),
-            Some(found) => return Err(StorageError::InconsistentTopicId { path: options.dir.clone(), found, expected }),
+            Some(found) => {
+                return Err(StorageError::InconsistentTopicId { path: options.dir.clone(), found, expected });
+            }
             // It was being written when the machine stopped.
             None => {}
         }

@@ -18,7 +18,10 @@ fn a_closed_log_comes_back_without_a_scan() {
     assert_eq!((again.log_end_offset(), again.recovery_point(), again.latest_epoch()), (60, 60, Some(1)));
     assert_eq!(again.view().max_timestamp().unwrap().unwrap().offset, 59);
     append(&mut again, &batch(2, 10, 100)).unwrap();
-    assert_eq!(again.view().read(60, 1, 62, true).unwrap().unwrap().read_all().unwrap().len(), batch(2, 10, 0).bytes.len());
+    assert_eq!(
+        again.view().read(60, 1, 62, true).unwrap().unwrap().read_all().unwrap().len(),
+        batch(2, 10, 0).bytes.len()
+    );
     let other = OpenOptions { topic_id: Some(Uuid::from_bytes([2; 16])), ..clean };
     assert!(matches!(Log::open(Arc::new(disk), other), Err(StorageError::InconsistentTopicId { .. })));
 }

@@ -143,7 +143,9 @@ impl Log {
     }
 
     fn surplus(&self) -> usize {
-        let (Ok(limit), true) = (u64::try_from(self.config.retention_bytes), self.config.cleanup_delete) else { return 0 };
+        let (Ok(limit), true) = (u64::try_from(self.config.retention_bytes), self.config.cleanup_delete) else {
+            return 0;
+        };
         let mut surplus = self.size().saturating_sub(limit);
         let counted = self.count_while(|segment| {
             let size = segment.size();

@@ -103,7 +103,9 @@ impl Segment {
             return Ok(file);
         }
         let file = match self.place.open(FileKind::Log, self.base_offset, OpenMode::Write) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) =>
+            {
                 self.place.open(FileKind::Log, self.base_offset, OpenMode::Read)?
             }
             opened => opened?,
@@ -122,7 +124,9 @@ impl Segment {
     }
 
     pub(crate) fn exists(&self) -> bool {
-        self.file.get().is_some() || self.size() > 0 || self.place.disk.exists(&self.place.path(FileKind::Log, self.base_offset))
+        self.file.get().is_some()
+            || self.size() > 0
+            || self.place.disk.exists(&self.place.path(FileKind::Log, self.base_offset))
     }
 
     /// Brings the indexes into memory, for a segment that is to be written to.
@@ -168,23 +172,26 @@ impl Segment {
         }
         if indexed && let Some(indexes) = &mut state.indexes {
             let relative_offset = relative(last_offset, self.base_offset);
-            indexes.offsets.push(OffsetEntry { relative_offset, position: u32::try_from(position).unwrap_or(u32::MAX) });
+            indexes
+                .offsets
+                .push(OffsetEntry { relative_offset, position: u32::try_from(position).unwrap_or(u32::MAX) });
             indexes.note_time(*largest, self.base_offset);
         }
         state.recent.push(header, position);
         self.size.store(position + header.size_in_bytes() as u64, Ordering::Release);
     }
 
-    /// Writes the indexes to their files, the largest timestamp included, as Kafka does when it seals or closes.
-    pub(crate) fn write_indexes(&self) -> io::Result<()> {
+    /// Writes the indexes to their files, the largest timestamp included, as Kafka does when it seals or closes. Whether
+    /// there was anything to write.
+    pub(crate) fn write_indexes(&self) -> io::Result<bool> {
         let mut state = self.state.write();
         let largest = state.largest;
-        let Some(indexes) = &mut state.indexes else { return Ok(()) };
+        let Some(indexes) = &mut state.indexes else { return Ok(false) };
         if let Some(largest) = largest {
             indexes.note_time(largest, self.base_offset);
         }
-        indexes.offsets.write(&self.place, self.base_offset)?;
-        indexes.times.write(&self.place, self.base_offset)
+        let offsets = indexes.offsets.write(&self.place, self.base_offset)?;
+        Ok(indexes.times.write(&self.place, self.base_offset)? || offsets)
     }
 
     /// Frees what only a segment that is written to needs. Its indexes have to be in their files.
@@ -312,7 +319,8 @@ impl Segment {
         let mut position = from;
         while position < end {
             let skipped = position - start;
-            if skipped + HEADER_SIZE as u64 > filled as u64 && start + (filled as u64) < end || skipped >= filled as u64 {
+            if skipped + HEADER_SIZE as u64 > filled as u64 && start + (filled as u64) < end || skipped >= filled as u64
+            {
                 let wanted = usize::try_from(end - position).unwrap_or(usize::MAX).min(SCAN_BYTES);
                 filled = file.pread(&mut buffer[..wanted], position)?;
                 start = position;
@@ -372,7 +380,9 @@ impl Segment {
         let after = state.indexes.as_ref().map_or(0, |indexes| {
             let entries = indexes.offsets.entries();
             let keep = relative(largest.offset, self.base_offset);
-            entries[..entries.partition_point(|entry| entry.relative_offset <= keep)].last().map_or(0, |entry| entry.position)
+            entries[..entries.partition_point(|entry| entry.relative_offset <= keep)]
+                .last()
+                .map_or(0, |entry| entry.position)
         });
         self.scan(u64::from(after), size, |header, _| {
             if header.max_timestamp > largest.timestamp {

@@ -41,7 +41,12 @@ impl AbortedTxn {
             number.copy_from_slice(&bytes[at..at + 8]);
             i64::from_be_bytes(number)
         };
-        Self { producer_id: number(2), first_offset: number(10), last_offset: number(18), last_stable_offset: number(26) }
+        Self {
+            producer_id: number(2),
+            first_offset: number(10),
+            last_offset: number(18),
+            last_stable_offset: number(26),
+        }
     }
 }
 
