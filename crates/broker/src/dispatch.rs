@@ -146,6 +146,12 @@ pub(crate) const SERVED: &[ApiKey] = &[
     ApiKey::DescribeProducers,
     ApiKey::ListConfigResources,
     ApiKey::DescribeTopicPartitions,
+    ApiKey::CreateTopics,
+    ApiKey::DeleteTopics,
+    ApiKey::CreatePartitions,
+    ApiKey::DescribeConfigs,
+    ApiKey::AlterConfigs,
+    ApiKey::IncrementalAlterConfigs,
 ];
 
 /// The APIs that a listener serves.
@@ -201,6 +207,12 @@ impl Broker {
             ApiKey::DescribeProducers => self.call(context, reader, h::describe_producers::handle),
             ApiKey::ListConfigResources => self.call(context, reader, h::list_config_resources::handle),
             ApiKey::DescribeTopicPartitions => self.call(context, reader, h::describe_topic_partitions::handle),
+            ApiKey::CreateTopics => self.call(context, reader, h::create_topics::handle),
+            ApiKey::DeleteTopics => self.call(context, reader, h::delete_topics::handle),
+            ApiKey::CreatePartitions => self.call(context, reader, h::create_partitions::handle),
+            ApiKey::DescribeConfigs => self.call(context, reader, h::describe_configs::handle),
+            ApiKey::AlterConfigs => self.call(context, reader, h::alter_configs::handle),
+            ApiKey::IncrementalAlterConfigs => self.call(context, reader, h::incremental_alter_configs::handle),
             api => Handled::Close(CloseReason::Unsupported { api, version: context.version }),
         }
     }

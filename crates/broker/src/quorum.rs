@@ -101,6 +101,13 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
 }
 
+impl Refusal {
+    /// The broker stops before it could answer.
+    pub(crate) fn stopping() -> Self {
+        Self::from(ErrorCode::NotController)
+    }
+}
+
 impl From<ControllerError> for Refusal {
     fn from(error: ControllerError) -> Self {
         Self { code: error.code(), message: error.to_string() }

@@ -1,13 +1,20 @@
 //! One file per API: what is asked, what is checked, what is answered.
 
+pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
+mod config_changes;
+pub(crate) mod create_partitions;
+pub(crate) mod create_topics;
 pub(crate) mod delete_records;
+pub(crate) mod delete_topics;
 pub(crate) mod describe_cluster;
+pub(crate) mod describe_configs;
 pub(crate) mod describe_log_dirs;
 pub(crate) mod describe_producers;
 pub(crate) mod describe_quorum;
 pub(crate) mod describe_topic_partitions;
 pub(crate) mod fetch;
+pub(crate) mod incremental_alter_configs;
 pub(crate) mod init_producer_id;
 pub(crate) mod list_config_resources;
 pub(crate) mod list_offsets;
