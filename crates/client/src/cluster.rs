@@ -137,6 +137,19 @@ impl Client {
         Ok(client)
     }
 
+    /// A client of the same cluster that shares no connections with this one, as for a consumer, whose requests wait long.
+    #[must_use]
+    pub fn with_own_connections(&self) -> Self {
+        let inner = Inner {
+            config: self.inner.config.clone(),
+            options: self.inner.options.clone(),
+            metadata: watch::Sender::new(self.cluster()),
+            slots: Mutex::default(),
+            coordinators: Coordinators::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
     /// The configuration it was made with.
     #[must_use]
     pub fn config(&self) -> &ClientConfig {

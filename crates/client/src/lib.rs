@@ -3,6 +3,7 @@
 
 pub mod cluster;
 pub mod connection;
+pub mod consumer;
 pub mod error;
 pub mod metadata;
 pub mod producer;
@@ -10,11 +11,14 @@ pub mod properties;
 
 mod clock;
 mod coordinator;
+mod offsets;
 
 pub use cluster::{Client, ClientConfig, Lane, Retries};
 pub use connection::{ApiVersionRange, Connection, InFlight};
+pub use consumer::{Consumer, ConsumerConfig, ConsumerRecord, IsolationLevel, OffsetAndMetadata, OffsetReset};
 pub use coordinator::CoordinatorType;
 pub use error::ClientError;
 pub use metadata::{Broker, ClusterMetadata, PartitionMetadata, TopicMetadata};
+pub use offsets::{ListedOffset, PerPartition};
 pub use producer::{Acks, Delivery, Producer, ProducerConfig, Record, RecordMetadata};
 pub use properties::Properties;

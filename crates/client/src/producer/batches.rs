@@ -225,7 +225,10 @@ impl PartitionQueue {
             return Taken::Later(front.not_before);
         }
         let is_repetition = front.attempts > 0;
-        if front.bytes.len() > context.room || state.repeating || is_repetition && state.in_flight > 0 {
+        // A broker that knows nothing of a producer takes any sequence for its first: the second batch must not overtake.
+        let is_unknown = self.limits.idempotence && state.next_acknowledged == 0;
+        let alone = is_repetition || is_unknown;
+        if front.bytes.len() > context.room || state.repeating || alone && state.in_flight > 0 {
             return Taken::Blocked;
         }
         if self.limits.idempotence && front.stamp.is_none() && !state.can_stamp(context.identity) {

@@ -43,6 +43,17 @@ fn three_batches() -> PartitionQueue {
     queue
 }
 
+/// Three more after one that the broker has.
+fn acknowledged_once() -> PartitionQueue {
+    let queue = queue(0);
+    append(&queue, 0, b"value");
+    queue.acknowledged(&take(&queue));
+    for id in 1..=3 {
+        append(&queue, id, b"value");
+    }
+    queue
+}
+
 fn take_as(queue: &PartitionQueue, identity: Identity) -> Taken {
     let now = Instant::now() + Duration::from_secs(1);
     queue.take(TakeContext { now, force: false, identity: Some(identity), room: usize::MAX })
@@ -75,6 +86,7 @@ async fn a_batch_waits_for_its_linger_time_unless_it_is_full() {
     assert_eq!(append(&queue, 2, &[0; 900]), Wake::Yes);
     let Taken::Batch(batch) = queue.take(context) else { panic!("the first batch is closed") };
     assert_eq!(batch.id, 1);
+    queue.acknowledged(&batch);
     assert!(matches!(queue.take(context), Taken::Later(_)));
     let forced = TakeContext { force: true, ..context };
     assert!(matches!(queue.take(forced), Taken::Batch(_)));
@@ -84,25 +96,25 @@ async fn a_batch_waits_for_its_linger_time_unless_it_is_full() {
 
 #[tokio::test(start_paused = true)]
 async fn failed_batches_are_repeated_one_by_one_in_order_with_their_sequences() {
-    let queue = three_batches();
+    let queue = acknowledged_once();
     let (first, second) = (take(&queue), take(&queue));
-    assert_eq!((sequence(&first), sequence(&second)), ((0, 0), (0, 1)));
+    assert_eq!((sequence(&first), sequence(&second)), ((0, 1), (0, 2)));
     assert!(!fail(&queue, first, ErrorCode::NotLeaderOrFollower));
     assert!(matches!(take_as(&queue, IDENTITY), Taken::Blocked));
     assert!(!fail(&queue, second, ErrorCode::OutOfOrderSequenceNumber));
     let first = take(&queue);
-    assert_eq!((first.id, sequence(&first)), (1, (0, 0)));
+    assert_eq!((first.id, sequence(&first)), (1, (0, 1)));
     assert!(matches!(take_as(&queue, IDENTITY), Taken::Blocked));
     queue.acknowledged(&first);
     let second = take(&queue);
-    assert_eq!((second.id, sequence(&second)), (2, (0, 1)));
+    assert_eq!((second.id, sequence(&second)), (2, (0, 2)));
     queue.acknowledged(&second);
-    assert_eq!(sequence(&take(&queue)), (0, 2));
+    assert_eq!(sequence(&take(&queue)), (0, 3));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_given_up_restarts_the_sequences_in_the_next_epoch() {
-    let queue = three_batches();
+    let queue = acknowledged_once();
     let (first, second) = (take(&queue), take(&queue));
     assert!(fail(&queue, first, ErrorCode::MessageTooLarge));
     let next = Identity { epoch: 1, ..IDENTITY };
@@ -110,6 +122,15 @@ async fn a_batch_given_up_restarts_the_sequences_in_the_next_epoch() {
     assert!(!fail(&queue, second, ErrorCode::OutOfOrderSequenceNumber));
     let Taken::Batch(second) = take_as(&queue, next) else { panic!("the second batch is due") };
     assert_eq!((second.id, sequence(&second)), (2, (1, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_overtakes_the_first_batch_of_a_producer() {
+    let queue = three_batches();
+    let first = take(&queue);
+    assert!(matches!(take_as(&queue, IDENTITY), Taken::Blocked));
+    queue.acknowledged(&first);
+    assert_eq!(sequence(&take(&queue)), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]

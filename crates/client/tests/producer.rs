@@ -2,36 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by its panic")]
 
-use std::time::{SystemTime, UNIX_EPOCH};
+mod common;
 
-use client::{Client, ClientConfig, Producer, ProducerConfig, Record};
-use protocol::messages::CreateTopicsRequest;
-use protocol::messages::create_topics_request::CreatableTopic;
-
-async fn connect() -> Option<Client> {
-    let bootstrap = std::env::var("OTTLA_BOOTSTRAP").ok()?;
-    let config = ClientConfig { bootstrap_servers: vec![bootstrap], ..ClientConfig::default() };
-    Some(Client::connect(config).await.unwrap())
-}
-
-#[allow(clippy::disallowed_methods, reason = "names have to differ from run to run")]
-fn unique(name: &str) -> String {
-    format!("{name}-{}", SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos())
-}
-
-async fn create_topic(client: &Client, name: &str, partitions: i32) -> String {
-    let name = unique(name);
-    let topic = CreatableTopic {
-        name: name.clone(),
-        num_partitions: partitions,
-        replication_factor: 1,
-        ..CreatableTopic::default()
-    };
-    let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..CreateTopicsRequest::default() };
-    let response = client.send_to_controller(&request).await.unwrap();
-    assert_eq!(response.topics[0].error_code, 0, "{response:?}");
-    name
-}
+use client::{Producer, ProducerConfig, Record};
+use common::{connect, create_topic, unique};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn records_get_consecutive_offsets() {
