@@ -167,7 +167,7 @@ fn a_million_partitions_in_one_request_are_answered_one_by_one() {
     let partitions = &response.responses[0].partitions;
     assert_eq!(partitions.iter().filter(|partition| partition.error_code == unknown).count(), 999_999);
     broker.assert_serves("t");
-    assert_grew_less_than(&broker, before, 700);
+    assert_grew_less_than(&broker, before, 1200);
 }
 
 #[test]

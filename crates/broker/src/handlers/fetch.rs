@@ -69,6 +69,8 @@ pub(crate) fn handle_frame(broker: &Arc<Broker>, context: RequestContext, mut re
         committed: request.isolation_level == 1,
         by_id,
     };
+    // The session holds what was asked for; a request of a million partitions is not held twice.
+    drop(request);
     let seen = look(broker, &session, &limits);
     if limits.max_wait_ms <= 0 || seen.urgent || seen.bytes >= limits.min_bytes || seen.answers.is_empty() {
         return answer(&context, &session, seen);
