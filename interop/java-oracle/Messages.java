@@ -57,7 +57,8 @@ final class Messages {
                         continue;
                     }
                     String name = path.substring(0, path.length() - ".class".length()).replace('/', '.');
-                    if (name.endsWith(SUFFIX)) {
+                    // Kafka Connect has a class of this very name.
+                    if (name.endsWith(SUFFIX) && !name.endsWith("." + SUFFIX)) {
                         add(name);
                     } else if (name.startsWith("org.apache.kafka.streams.internals.generated.")) {
                         Class<?> message = Class.forName(name);

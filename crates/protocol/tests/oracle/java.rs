@@ -66,5 +66,6 @@ pub(crate) fn ask(class_path: &str, questions: &Questions) -> Answers {
 
 fn run(command: &mut Command) {
     let output = command.output().expect("a JDK is installed");
-    assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
+    let program = command.get_program().display();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
 }

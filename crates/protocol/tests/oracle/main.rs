@@ -22,7 +22,7 @@ use serde_json::Value;
 const COUNT: u32 = 20;
 /// Size that a line of the sample should have, in bytes.
 const SAMPLE_SIZE: usize = 120;
-/// The only message that Java has no JSON form of.
+/// The only message that Java has no JSON form of; its jar is not among the broker's.
 const WITHOUT_JSON: &str = "SubscriptionInfoData";
 
 #[test]
@@ -51,7 +51,11 @@ fn java_agrees_on_every_message_and_version() {
         return;
     };
     let mut asked = String::new();
+    let has_streams = class_path.contains("kafka-streams-");
     for_random_messages(|entry, version, bytes, value| {
+        if entry.name == WITHOUT_JSON && !has_streams {
+            return;
+        }
         let value = without_records(json::schema(entry.name).expect("it has a schema"), value.clone());
         writeln!(asked, "{}\t{version}\t{}\t{value}", entry.name, hex(bytes)).expect("strings take everything");
     });
