@@ -4,6 +4,7 @@
 mod broker_api_versions;
 mod cluster;
 mod configs;
+mod consumer_groups;
 mod delete_records;
 mod dump_log;
 mod get_offsets;
@@ -33,6 +34,7 @@ const TOOLS: &[(&str, Tool)] = &[
     ("broker-api-versions", broker_api_versions::run),
     ("cluster", cluster::run),
     ("configs", configs::run),
+    ("consumer-groups", consumer_groups::run),
     ("delete-records", delete_records::run),
     ("dump-log", dump_log::run),
     ("get-offsets", get_offsets::run),
