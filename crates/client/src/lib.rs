@@ -1,6 +1,7 @@
 //! A native client for any Kafka broker: connections, metadata, producer, consumer and admin operations on tokio.
 //! Depends on `protocol` alone. A [`Client`] is shared by the producer, the consumer and the admin operations built on it.
 
+pub mod admin;
 pub mod cluster;
 pub mod connection;
 pub mod consumer;
@@ -13,6 +14,7 @@ mod clock;
 mod coordinator;
 mod offsets;
 
+pub use admin::Admin;
 pub use cluster::{Client, ClientConfig, Lane, Retries};
 pub use connection::{ApiVersionRange, Connection, InFlight};
 pub use consumer::{Consumer, ConsumerConfig, ConsumerRecord, IsolationLevel, OffsetAndMetadata, OffsetReset};

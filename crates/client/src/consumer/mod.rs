@@ -37,6 +37,8 @@ use event::Event;
 use fetcher::Fetcher;
 use rebalance::GroupState;
 
+pub(crate) use assignor::decode_assignment;
+
 pub use assignment::OffsetAndMetadata;
 pub use assignor::Assignor;
 pub use config::{ConsumerConfig, IsolationLevel, OffsetReset};
