@@ -1,0 +1,66 @@
+//! The producer through restarts of its broker: `OTTLA_BOOTSTRAP=host:port` and `OTTLA_RESTART`, a shell command that
+//! restarts the broker and returns when that is under way. Without both nothing runs.
+#![allow(clippy::unwrap_used, reason = "a test fails by its panic")]
+
+mod common;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use client::{Consumer, ConsumerConfig, OffsetReset, Producer, ProducerConfig, Record};
+use common::{connect, create_topic};
+use protocol::TopicPartition;
+
+const RECORDS: u32 = 300_000;
+const RESTARTS: u32 = 3;
+const PARTITIONS: i32 = 3;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idempotent_producer_loses_and_repeats_nothing_through_restarts() {
+    let (Some(client), Ok(restart)) = (connect().await, std::env::var("OTTLA_RESTART")) else { return };
+    let topic = create_topic(&client, "restart", PARTITIONS).await;
+    let producer = Producer::new(client.clone(), ProducerConfig::default()).unwrap();
+    let mut restarts = Vec::new();
+    let mut deliveries = Vec::new();
+    for value in 0..RECORDS {
+        if value % (RECORDS / (RESTARTS + 1)) == RECORDS / (RESTARTS + 2) {
+            let restart = restart.clone();
+            restarts.push(tokio::task::spawn_blocking(move || {
+                std::process::Command::new("sh").arg("-c").arg(restart).status().unwrap()
+            }));
+        }
+        let text = value.to_be_bytes();
+        let partition = Some(i32::try_from(value).unwrap() % PARTITIONS);
+        let record = Record { topic: &topic, partition, value: Some(&text), ..Record::default() };
+        deliveries.push(producer.send(record).await.unwrap());
+        if value % 100 == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    producer.flush().await;
+    for delivery in deliveries {
+        delivery.delivered().await.unwrap();
+    }
+    for restart in restarts {
+        assert!(restart.await.unwrap().success());
+    }
+    let config = ConsumerConfig { auto_offset_reset: OffsetReset::Earliest, ..ConsumerConfig::default() };
+    let mut consumer = Consumer::new(&client, config).unwrap();
+    let partitions: Vec<TopicPartition> =
+        (0..PARTITIONS).map(|index| TopicPartition::new(topic.as_str(), index)).collect();
+    consumer.assign(&partitions).unwrap();
+    let mut next: HashMap<i32, u32> = (0..PARTITIONS).map(|index| (index, index.cast_unsigned())).collect();
+    let mut read = 0;
+    while read < RECORDS {
+        let records = consumer.poll(Duration::from_secs(10)).await.unwrap();
+        assert!(!records.is_empty(), "{read} of {RECORDS} read");
+        for record in records {
+            let value = u32::from_be_bytes(record.value.unwrap()[..].try_into().unwrap());
+            let expected = next.get_mut(&record.partition).unwrap();
+            assert_eq!(value, *expected, "in {} at {}", record.partition, record.offset);
+            *expected += PARTITIONS.cast_unsigned();
+            read += 1;
+        }
+    }
+    assert!(consumer.poll(Duration::from_millis(700)).await.unwrap().is_empty());
+}
