@@ -3,6 +3,7 @@
 //! crash keeps a prefix that contains all up to the last [`Disk::sync_dir`], as journaling file systems do.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -28,9 +29,15 @@ pub enum Fault {
 }
 
 /// A simulated disk. Clones are the same disk.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+}
+
+impl fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimDisk").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use crate::error::StorageError;
 use crate::leader_epochs;
 use crate::log::Log;
 use crate::recovery::PARTITION_METADATA;
+use crate::segment::Segment;
 
 /// Something that is written and not yet durable.
 #[derive(Debug)]
@@ -129,6 +130,14 @@ impl Log {
         }
         unsynced.extend(self.flush_files()?);
         Ok(unsynced)
+    }
+
+    /// Makes the indexes of a segment durable with their names.
+    pub(crate) fn sync_sealed(&self, segment: &Segment) -> Result<(), StorageError> {
+        for file in segment.sync_files(true)? {
+            file.sync_data()?;
+        }
+        Ok(self.place.disk.sync_dir(&self.dir)?)
     }
 
     fn unsynced(&mut self, end: Offset) -> Result<Vec<Unsynced>, StorageError> {

@@ -34,3 +34,6 @@ pub use retention::Removed;
 pub use segment::Segment;
 pub use time_index::TimestampAndOffset;
 pub use txn_index::AbortedTxn;
+
+#[cfg(test)]
+mod crash_tests;

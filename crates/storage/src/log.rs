@@ -316,6 +316,10 @@ impl Log {
         }
         old.activate()?;
         old.write_indexes()?;
+        if self.recovery_point >= self.log_end_offset {
+            // A checkpoint may name the end of this segment by now: recovery would start after it and trust its indexes.
+            self.sync_sealed(&old)?;
+        }
         self.producers.take_snapshot(&self.place)?;
         let segment = Arc::new(Segment::new(Arc::clone(&self.place), self.log_end_offset, 0));
         let reserve = self.config.preallocate.then_some(u64::from(self.config.segment_bytes));

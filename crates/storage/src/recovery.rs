@@ -207,7 +207,8 @@ impl Log {
             return Ok(());
         }
         let first = self.segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
-        for at in first..self.segments.len() {
+        let after = self.segments.partition_point(|segment| segment.base_offset() < end);
+        for at in first..after {
             let segment = Arc::clone(&self.segments[at]);
             let position = segment.position_before(from)?;
             walk(&segment, position, segment.size(), &mut |batch, _| {
@@ -247,15 +248,12 @@ impl Log {
                 || self.config.cleanup_compact && next.base_offset() > self.log_end_offset;
             if !(whole && continued) {
                 warn!(partition = %self.topic_partition, end = self.log_end_offset, "removing what follows a damaged segment");
-                for lost in self.segments.split_off(at + 1) {
-                    for kind in FileKind::ALL {
-                        place.remove_if_there(kind, lost.base_offset())?;
-                    }
-                }
-                self.unsynced_names = true;
-                return Ok(());
+                let lost = self.segments.split_off(at + 1);
+                return self.remove_segments(&lost);
             }
             segment.write_indexes()?;
+            // The checkpoint may be past this segment, so that no other recovery would come by here.
+            self.sync_sealed(&segment)?;
             segment.deactivate();
             self.producers.take_snapshot(&place)?;
             self.log_end_offset = self.segments[at + 1].base_offset();

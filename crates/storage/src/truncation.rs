@@ -44,10 +44,8 @@ impl Log {
         self.recovery_point = self.recovery_point.min(offset);
         self.high_watermark = self.high_watermark.min(offset);
         let keep = self.segments.partition_point(|segment| segment.base_offset() < offset).max(1);
-        for gone in self.segments.split_off(keep) {
-            self.remove_files(gone.base_offset())?;
-            self.unsynced_names = true;
-        }
+        let gone = self.segments.split_off(keep);
+        self.remove_segments(&gone)?;
         let segment = Arc::clone(self.active_segment());
         let size = segment.locate(offset, segment.size())?.map_or(segment.size(), |found| found.position);
         segment.truncate(offset, size)?;
@@ -65,11 +63,10 @@ impl Log {
     }
 
     fn clear(&mut self, offset: Offset) -> Result<(), StorageError> {
-        for gone in std::mem::take(&mut self.segments) {
-            self.remove_files(gone.base_offset())?;
-        }
+        let gone = std::mem::take(&mut self.segments);
         let segment = Arc::new(Segment::new(Arc::clone(&self.place), offset, 0));
         self.segments.push(Arc::clone(&segment));
+        self.remove_segments(&gone)?;
         segment.create(None)?;
         self.unsynced_names = true;
         self.active = Active::new(0, &self.config, offset);
@@ -85,10 +82,16 @@ impl Log {
         Ok(())
     }
 
-    fn remove_files(&self, base_offset: Offset) -> Result<(), StorageError> {
-        for kind in FileKind::ALL {
-            self.place.remove_if_there(kind, base_offset)?;
+    /// Removes segments, the last one first. Durable on return: what is written next would contradict them.
+    pub(crate) fn remove_segments(&self, segments: &[Arc<Segment>]) -> Result<(), StorageError> {
+        if segments.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        for segment in segments.iter().rev() {
+            for kind in FileKind::ALL {
+                self.place.remove_if_there(kind, segment.base_offset())?;
+            }
+        }
+        Ok(self.place.disk.sync_dir(&self.dir)?)
     }
 }
