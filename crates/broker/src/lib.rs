@@ -24,6 +24,7 @@ mod timers;
 mod topic_settings;
 
 pub use broker::{Blocking, Broker, Features, Identity, Seams};
+pub use coordinators::drive as drive_coordinators;
 pub use dispatch::{Audience, BoxFuture, CloseReason, Connection, Handled, Reply, RequestContext, Response};
 pub use log_manager::{LogManager, Schedule};
 pub use partition::Partition;

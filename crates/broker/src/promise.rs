@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use parking_lot::Mutex;
 
@@ -51,6 +51,35 @@ impl<T> Drop for Responder<T> {
     }
 }
 
+impl<T: Send + 'static> Promise<T> {
+    /// Calls `act` with the value once it is there, on the thread of whoever gives it; at once if it is there already.
+    pub fn then(self, act: impl FnOnce(Option<T>) + Send + 'static) {
+        Arc::new(Then(Mutex::new(Some((self, Box::new(act)))))).wake();
+    }
+}
+
+type Act<T> = Box<dyn FnOnce(Option<T>) + Send>;
+
+/// A promise that is polled by whoever settles it.
+struct Then<T>(Mutex<Option<(Promise<T>, Act<T>)>>);
+
+impl<T: Send + 'static> Wake for Then<T> {
+    fn wake(self: Arc<Self>) {
+        let waker = Waker::from(Arc::clone(&self));
+        let settled = {
+            let mut waiting = self.0.lock();
+            let Some((promise, _)) = waiting.as_mut() else { return };
+            match Pin::new(promise).poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(value) => waiting.take().map(|(_, act)| (act, value)),
+                Poll::Pending => None,
+            }
+        };
+        if let Some((act, value)) = settled {
+            act(value);
+        }
+    }
+}
+
 impl<T> Future for Promise<T> {
     type Output = Option<T>;
 
@@ -81,5 +110,19 @@ mod tests {
         let (responder, mut waiting) = promise::<u8>();
         responder.send(7);
         assert_eq!(Pin::new(&mut waiting).poll(&mut cx), Poll::Ready(Some(7)));
+    }
+
+    #[test]
+    fn what_follows_a_promise_happens_once_it_is_settled() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (first, later) = promise::<u8>();
+        let (second, sooner) = promise::<u8>();
+        second.send(1);
+        for waiting in [later, sooner] {
+            let seen = Arc::clone(&seen);
+            waiting.then(move |value| seen.lock().push(value));
+        }
+        drop(first);
+        assert_eq!(*seen.lock(), [Some(1), None]);
     }
 }

@@ -103,7 +103,6 @@ pub fn housekeeping(broker: &Arc<Broker>) {
     };
     let now_ms = broker.wall_ms();
     broker.logs().housekeeping(&broker.partitions().all(), schedule, now_ms);
-    broker.coordinators().tick(broker, now_ms);
     if let Err(cause) = broker.quorum().snapshot_if_due(now_ms) {
         error!(%cause, "could not write a metadata snapshot");
     }
@@ -111,6 +110,7 @@ pub fn housekeeping(broker: &Arc<Broker>) {
 
 /// Closes the coordinators, the logs and the metadata log. The sockets are closed by then.
 pub fn shut_down(broker: &Arc<Broker>) {
+    broker.coordinators().shut_down();
     let partitions = broker.partitions().all();
     broker.logs().close(&partitions);
     if let Err(cause) = broker.quorum().close(broker) {

@@ -157,6 +157,7 @@ impl Server {
             runtime.spawn(listener::accept(socket, name, Arc::clone(&broker), Arc::clone(&limits), stopped.clone()));
         }
         runtime.spawn(timer_driver::drive(Arc::clone(&broker)));
+        runtime.spawn(broker::drive_coordinators(Arc::clone(&broker)));
         runtime.spawn(housekeeping(Arc::clone(&broker), stopped));
         let flushing = Arc::clone(&broker);
         let flusher = std::thread::Builder::new().name("flusher".into()).spawn(move || flushing.flusher().run())?;
