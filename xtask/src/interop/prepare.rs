@@ -118,13 +118,13 @@ fn kcat() -> Result<Command> {
         need("apt-get")?;
         install(Command::new("apt-get").args(["install", "--yes", "--quiet", "kcat"]))?;
     }
-    Ok(script("interop/kcat/suite.py"))
+    Ok(script("interop/kcat/kcat_suite.py"))
 }
 
 fn tools() -> Result<Command> {
     need("python3")?;
     apache_kafka::fetch().map_err(|error| Missing(format!("{error:#}")))?;
-    let mut command = script("interop/tools/suite.py");
+    let mut command = script("interop/tools/tools_suite.py");
     command.env("KAFKA_HOME", apache_kafka::home());
     Ok(command)
 }
