@@ -1,5 +1,6 @@
 //! Apache Kafka's own integration tests, run by `../shared/suites/apachekafka.sh` against one broker process a test.
-//! `interop/apache-kafka/passing.txt` names what passes; it only grows, and what it names must pass.
+//! `interop/apache-kafka/passing.txt` names what Ottla passes; it only grows, and what it names must pass.
+//! `interop/apache-kafka/baseline.txt` is the same for Apache Kafka itself on one broker: the bar.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -31,7 +32,7 @@ pub(super) fn run(kind: Kind, tally: &mut Tally) -> Result<()> {
         return Ok(());
     }
     apache_kafka::fetch()?;
-    let listed = read_list()?;
+    let listed = read_list(kind)?;
     let asked = std::env::var("CLASSES").ok();
     let classes: BTreeSet<&str> = match &asked {
         Some(asked) => asked.split_whitespace().collect(),
@@ -50,10 +51,10 @@ pub(super) fn run(kind: Kind, tally: &mut Tally) -> Result<()> {
     let new: BTreeSet<&String> = results.iter().filter(|(how, _)| how == "PASS").map(|(_, test)| test).collect();
     let new: Vec<&&String> = new.difference(&listed).collect();
     println!("{} tests of the list ran, {} pass that are not in it", listed.len(), new.len());
-    if std::env::var_os("UPDATE_PASSING").is_some() && kind == Kind::Ottla {
-        let mut all = read_list()?;
+    if std::env::var_os("UPDATE_PASSING").is_some() {
+        let mut all = read_list(kind)?;
         all.extend(new.into_iter().map(|test| (*test).clone()));
-        write_list(&all)?;
+        write_list(kind, &all)?;
     }
     Ok(())
 }
@@ -82,23 +83,28 @@ fn results(kind: Kind, runner: &PathBuf, classes: &BTreeSet<&str>) -> Result<Vec
     Ok(results)
 }
 
-fn list() -> PathBuf {
-    workspace::root().join("interop/apache-kafka/passing.txt")
+fn list(kind: Kind) -> PathBuf {
+    workspace::root().join("interop/apache-kafka").join(match kind {
+        Kind::Ottla => "passing.txt",
+        Kind::ApacheKafka => "baseline.txt",
+    })
 }
 
-fn read_list() -> Result<BTreeSet<String>> {
-    let text = fs::read_to_string(list()).with_context(|| format!("reading {}", list().display()))?;
+fn read_list(kind: Kind) -> Result<BTreeSet<String>> {
+    let text = fs::read_to_string(list(kind)).with_context(|| format!("reading {}", list(kind).display()))?;
     Ok(text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect())
 }
 
-fn write_list(tests: &BTreeSet<String>) -> Result<()> {
-    let mut text = String::from(
-        "# Tests of Apache Kafka 4.3.1 that pass against Ottla. This list only grows: UPDATE_PASSING=1 adds to it.\n",
-    );
+fn write_list(kind: Kind, tests: &BTreeSet<String>) -> Result<()> {
+    let whose = match kind {
+        Kind::Ottla => "Ottla. This list only grows",
+        Kind::ApacheKafka => "Apache Kafka itself on a single broker",
+    };
+    let mut text = format!("# Tests of Apache Kafka 4.3.1 that pass against {whose}: UPDATE_PASSING=1 adds to it.\n");
     for test in tests {
         text.push_str(test);
         text.push('\n');
     }
-    fs::write(list(), text)?;
+    fs::write(list(kind), text)?;
     Ok(())
 }
