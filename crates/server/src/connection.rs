@@ -30,6 +30,9 @@ const LARGE_FRAME: usize = READ_BUFFER / 2;
 /// A large frame's buffer starts with at most this and grows as bytes arrive: a claimed length costs nothing.
 const FIRST_ALLOCATION: usize = 2 << 20;
 
+/// How long replies may take that are due when the node stops.
+pub(crate) const DRAIN: Duration = Duration::from_secs(2);
+
 enum Slot {
     Waiting(BoxFuture<Option<Response>>),
     Ready(Response),
@@ -63,9 +66,12 @@ enum End {
     Idle,
     #[error("the reply could not be made")]
     NoReply,
+    #[error("the node stops")]
+    Stopped,
 }
 
-/// Serves `stream` until it ends or `stop` changes.
+/// Serves `stream` until it ends. When `stop` changes, what was read is answered first: a producer whose batch was appended must
+/// learn of it, since a producer snapshot remembers only the last batch and would take an older one for a gap.
 pub(crate) async fn serve(
     stream: TcpStream,
     connection: Arc<Connection>,
@@ -88,13 +94,36 @@ pub(crate) async fn serve(
     };
     let end = tokio::select! {
         end = poll_fn(|cx| task.poll(cx)) => end,
-        _ = stop.changed() => return,
+        _ = stop.changed() => {
+            task.eof = true;
+            let drained = tokio::time::timeout(DRAIN, async {
+                let end = poll_fn(|cx| task.poll(cx)).await;
+                task.linger().await;
+                end
+            });
+            drained.await.unwrap_or(End::Stopped)
+        }
     };
     task.broker.connection_closed(task.connection.id);
     debug!(peer = %task.connection.peer, reason = %end, "closed a connection");
 }
 
 impl Task {
+    /// Waits until the client closes too: a reset, which unread bytes would cause, may take replies away that it has not read.
+    async fn linger(&mut self) {
+        if socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write).is_err() {
+            return;
+        }
+        let mut discarded = [0; 4096];
+        while self.stream.readable().await.is_ok() {
+            match self.stream.try_read(&mut discarded) {
+                Ok(0) => return,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         match self.turn(cx) {
             Ok(()) => Poll::Pending,

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use crate::connection::DRAIN;
 use crate::listener::{self, Limits};
 use crate::timer_driver;
 
@@ -42,8 +43,6 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 ";
 
-/// How long connections may take to finish what they do when the node stops.
-const DRAIN: Duration = Duration::from_secs(2);
 /// How often the housekeeping looks whether something is due.
 const HOUSEKEEPING_TICK: Duration = Duration::from_secs(1);
 
@@ -178,6 +177,10 @@ impl Server {
     /// Stops accepting, lets connections end, closes the logs.
     async fn shut_down(self) {
         self.stop.send_replace(true);
+        // Every connection holds a receiver until it ended. The flusher runs on: replies that are due may wait for it.
+        if tokio::time::timeout(2 * DRAIN, self.stop.closed()).await.is_err() {
+            warn!("connections did not end in time");
+        }
         self.broker.flusher().stop();
         let broker = self.broker;
         let closed = tokio::task::spawn_blocking(move || {
