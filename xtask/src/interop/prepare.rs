@@ -18,7 +18,7 @@ pub(super) struct Suite {
 }
 
 /// Every suite, in the order they run.
-pub(super) const SUITES: [Suite; 9] = [
+pub(super) const SUITES: [Suite; 10] = [
     Suite { name: "java-4.3.1", prepare: || java("4.3.1") },
     Suite { name: "java-3.9.1", prepare: || java("3.9.1") },
     Suite { name: "java-2.8.2", prepare: || java("2.8.2") },
@@ -28,6 +28,7 @@ pub(super) const SUITES: [Suite; 9] = [
     Suite { name: "go", prepare: go },
     Suite { name: "kcat", prepare: kcat },
     Suite { name: "tools", prepare: tools },
+    Suite { name: "client", prepare: client },
 ];
 
 /// Something that cannot be had on this machine: the suite is skipped.
@@ -119,6 +120,11 @@ fn kcat() -> Result<Command> {
         install(Command::new("apt-get").args(["install", "--yes", "--quiet", "kcat"]))?;
     }
     Ok(script("interop/kcat/kcat_suite.py"))
+}
+
+fn client() -> Result<Command> {
+    need("python3")?;
+    Ok(script("interop/client/suite.py"))
 }
 
 fn tools() -> Result<Command> {
