@@ -12,6 +12,7 @@ use super::java::{Exception, Failure};
 use super::options::{self, Parsed, tables::dump_log::OPTIONS};
 use super::out::{self, Out};
 use super::stop::Stop;
+pub(crate) use decoder::Coordinator;
 use decoder::Decoder;
 
 const DECODERS: [&str; 7] = [

@@ -87,7 +87,7 @@ async fn execute(parsed: &Parsed, out: &mut Out) -> Result<(), Failure> {
 /// Refuses bootstrap servers without a port.
 /// # Errors
 /// The usage.
-fn check_bootstrap(parsed: &Parsed, servers: &str) -> Result<(), Stop> {
+pub(super) fn check_bootstrap(parsed: &Parsed, servers: &str) -> Result<(), Stop> {
     if servers.trim().is_empty() {
         return Err(parsed.usage("Error while validating the bootstrap address\n"));
     }

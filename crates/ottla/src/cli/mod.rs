@@ -4,6 +4,8 @@
 mod broker_api_versions;
 mod cluster;
 mod configs;
+mod console_consumer;
+mod console_producer;
 mod consumer_groups;
 mod delete_records;
 mod dump_log;
@@ -34,6 +36,8 @@ const TOOLS: &[(&str, Tool)] = &[
     ("broker-api-versions", broker_api_versions::run),
     ("cluster", cluster::run),
     ("configs", configs::run),
+    ("console-consumer", console_consumer::run),
+    ("console-producer", console_producer::run),
     ("consumer-groups", consumer_groups::run),
     ("delete-records", delete_records::run),
     ("dump-log", dump_log::run),

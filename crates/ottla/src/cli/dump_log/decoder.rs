@@ -32,7 +32,7 @@ pub(super) enum Class {
 
 /// Whose records they are.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Coordinator {
+pub(crate) enum Coordinator {
     Group,
     Transaction,
     Share,
@@ -173,41 +173,48 @@ impl Coordinator {
             let message = format!("Failed to decode message at offset {} {reason}", record.offset);
             return Err(Exception::new("java.lang.RuntimeException", message));
         };
-        let failed = |error: &dyn std::fmt::Display| {
-            Ok((Some(format!("Error at offset {}, skipping. {error}", record.offset)), None))
-        };
-        let Some((head, body)) = key.split_first_chunk::<2>().map(|(head, _)| (*head, key.slice(2..))) else {
-            return failed(&"Could not read version from key's buffer.");
-        };
-        let kind = i16::from_be_bytes(head);
-        let Some(name) = name_of("coordinator-key", kind.into(), |name| self.owns(name)) else {
-            let text = format!("Unknown record type {kind} at offset {}, skipping.", record.offset);
-            return Ok((Some(text), None));
-        };
-        let data = match json::decode(name, 0, &body) {
-            Ok(data) => data,
-            Err(error) => return failed(&error),
+        let failed = |error: String| (Some(format!("Error at offset {}, skipping. {error}", record.offset)), None);
+        let (kind, data) = match self.key(key) {
+            Ok(Some(read)) => read,
+            Ok(None) => {
+                let kind = key.first_chunk::<2>().map_or(-1, |head| i16::from_be_bytes(*head));
+                let text = format!("Unknown record type {kind} at offset {}, skipping.", record.offset);
+                return Ok((Some(text), None));
+            }
+            Err(error) => return Ok(failed(error)),
         };
         let key = object!({ "type": kind.to_string(), "data": data }).to_string();
         let Some(value) = &record.value else { return Ok((Some(key), Some("<DELETE>".to_owned()))) };
-        match self.value(kind, value) {
-            Ok(value) => Ok((Some(key), Some(value))),
-            Err(error) => failed(&error),
-        }
+        Ok(match self.value(kind, value) {
+            Ok((version, mut data)) => {
+                if name_of("coordinator-value", kind.into(), |name| self.owns(name)) == Some("GroupMetadataValue") {
+                    open_members(&mut data, value, version);
+                }
+                (Some(key), Some(object!({ "version": version.to_string(), "data": data }).to_string()))
+            }
+            Err(error) => failed(error),
+        })
     }
 
-    fn value(self, kind: i16, value: &Bytes) -> Result<String, String> {
-        let Some((head, _)) = value.split_first_chunk::<2>() else {
-            return Err("Could not read version from value's buffer.".to_owned());
-        };
+    /// Type and contents of a key; none for a type that is not known.
+    /// # Errors
+    /// What cannot be read.
+    pub(crate) fn key(self, key: &Bytes) -> Result<Option<(i16, Value)>, String> {
+        let head = key.first_chunk::<2>().ok_or_else(|| "Could not read version from key's buffer.".to_owned())?;
+        let kind = i16::from_be_bytes(*head);
+        let Some(name) = name_of("coordinator-key", kind.into(), |name| self.owns(name)) else { return Ok(None) };
+        json::decode(name, 0, &key.slice(2..)).map(|data| Some((kind, data))).map_err(|error| error.to_string())
+    }
+
+    /// Version and contents of the value that goes with a key of type `kind`.
+    /// # Errors
+    /// What cannot be read.
+    pub(crate) fn value(self, kind: i16, value: &Bytes) -> Result<(i16, Value), String> {
+        let head = value.first_chunk::<2>().ok_or_else(|| "Could not read version from value's buffer.".to_owned())?;
         let version = i16::from_be_bytes(*head);
         let name = name_of("coordinator-value", kind.into(), |name| self.owns(name));
         let name = name.ok_or_else(|| format!("Found an unknown record type {kind}"))?;
-        let mut data = json::decode(name, version, &value.slice(2..)).map_err(|error| error.to_string())?;
-        if name == "GroupMetadataValue" {
-            open_members(&mut data, value, version);
-        }
-        Ok(object!({ "version": version.to_string(), "data": data }).to_string())
+        json::decode(name, version, &value.slice(2..)).map(|data| (version, data)).map_err(|error| error.to_string())
     }
 }
 
