@@ -14,7 +14,7 @@ use crate::shard::GroupShard;
 const FIRST_VERSION_WITH_GROUP_ID_NOT_FOUND: i16 = 6;
 
 /// The type of every group here.
-const CLASSIC: &str = "Classic";
+const CLASSIC: &str = "classic";
 
 impl GroupShard {
     /// Describes groups in the order asked for. Members' metadata is shown while a group is stable.
