@@ -7,8 +7,10 @@ mod configs;
 mod console_consumer;
 mod console_producer;
 mod consumer_groups;
+mod consumer_perf_test;
 mod delete_records;
 mod dump_log;
+mod e2e_latency;
 mod get_offsets;
 mod java;
 mod link_tools;
@@ -39,8 +41,10 @@ const TOOLS: &[(&str, Tool)] = &[
     ("console-consumer", console_consumer::run),
     ("console-producer", console_producer::run),
     ("consumer-groups", consumer_groups::run),
+    ("consumer-perf-test", consumer_perf_test::run),
     ("delete-records", delete_records::run),
     ("dump-log", dump_log::run),
+    ("e2e-latency", e2e_latency::run),
     ("get-offsets", get_offsets::run),
     ("log-dirs", log_dirs::run),
     ("metadata-quorum", metadata_quorum::run),

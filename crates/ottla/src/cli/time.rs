@@ -93,6 +93,43 @@ pub(crate) fn parse_duration(text: &str) -> Option<i64> {
     number.is_empty().then_some(sign * total as i64)
 }
 
+/// A time in UTC by a pattern of Java's `SimpleDateFormat`: `y M d H m s S` and anything else as it is.
+pub(crate) fn format_date(pattern: &str, time_ms: i64) -> String {
+    let (days, of_day) = (time_ms.div_euclid(DAY_MS), time_ms.rem_euclid(DAY_MS));
+    let (year, month, day) = civil_from_days(days);
+    let mut text = String::new();
+    let mut letters = pattern.chars().peekable();
+    let mut quoted = false;
+    while let Some(letter) = letters.next() {
+        if letter == '\'' {
+            quoted = !quoted;
+            continue;
+        }
+        let mut width = 1;
+        while !quoted && letter.is_ascii_alphabetic() && letters.peek() == Some(&letter) {
+            letters.next();
+            width += 1;
+        }
+        let value = match letter {
+            _ if quoted => None,
+            'y' if width == 2 => Some(year % 100),
+            'y' => Some(year),
+            'M' => Some(month),
+            'd' => Some(day),
+            'H' => Some(of_day / 3_600_000),
+            'm' => Some(of_day / 60_000 % 60),
+            's' => Some(of_day / 1000 % 60),
+            'S' => Some(of_day % 1000),
+            _ => None,
+        };
+        match value {
+            Some(value) => text.push_str(&format!("{value:0width$}")),
+            None => text.extend(std::iter::repeat_n(letter, width)),
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +140,8 @@ mod tests {
         assert_eq!(parse_datetime("2026-11-21T12:00:00.123+01:00"), Some(1_795_258_800_123));
         assert_eq!(civil_from_days(1_795_258_800_123 / DAY_MS), (2026, 11, 21));
         assert_eq!(parse_datetime("yesterday"), None);
+        let text = format_date("yyyy-MM-dd HH:mm:ss:SSS", 1_795_258_800_123);
+        assert_eq!(text, "2026-11-21 11:00:00:123");
     }
 
     #[test]
