@@ -14,7 +14,7 @@ use protocol::types::PartitionIndex;
 use crate::ControllerError;
 use crate::controller::{Controller, Outcome};
 use crate::error::code_and_message;
-use crate::leaders::{Election, PartitionChange};
+use crate::leaders::{Election, ElectionRules, PartitionChange};
 
 impl Controller {
     /// Elects preferred leaders, or leaders out of sync, for the named partitions or for all that need it.
@@ -87,7 +87,9 @@ impl Controller {
             return Err(ControllerError::ElectionNotNeeded);
         }
         let may_lead = |id| self.may_lead(id, partition);
-        let Some(record) = PartitionChange::new(self, image, partition).election(election).decide(&may_lead) else {
+        let Some(record) =
+            PartitionChange::new(ElectionRules::of(self, image), partition).election(election).decide(&may_lead)
+        else {
             return Err(match election {
                 Election::Preferred => ControllerError::PreferredLeaderNotAvailable,
                 Election::Online | Election::Unclean => ControllerError::EligibleLeadersNotAvailable,

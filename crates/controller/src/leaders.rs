@@ -30,13 +30,34 @@ pub(crate) enum BrokerChange {
     Added(BrokerId),
 }
 
+/// What the configurations of a topic say about its elections.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ElectionRules {
+    min_isr: usize,
+    unclean: bool,
+    elr_enabled: bool,
+}
+
+impl ElectionRules {
+    pub(crate) fn of(controller: &Controller, topic: &TopicImage) -> Self {
+        let min_isr = controller.topic_config_value(&topic.name, "min.insync.replicas");
+        let min_isr = min_isr.and_then(|value| value.trim().parse().ok()).unwrap_or(1);
+        let replicas = topic.partitions.first().map_or(1, |first| first.replicas.len());
+        let unclean = controller.topic_config_value(&topic.name, "unclean.leader.election.enable");
+        Self {
+            min_isr: replicas.min(min_isr),
+            unclean: unclean.as_deref() == Some("true"),
+            elr_enabled: controller.image.is_elr_enabled(),
+        }
+    }
+}
+
 /// A change of one partition that is about to be decided.
 #[derive(Debug)]
 pub(crate) struct PartitionChange<'a> {
     partition: &'a PartitionRegistration,
+    rules: ElectionRules,
     election: Election,
-    min_isr: usize,
-    elr_enabled: bool,
     isr: Vec<BrokerId>,
     elr: Vec<BrokerId>,
     unclean_shutdown: Option<BrokerId>,
@@ -44,16 +65,11 @@ pub(crate) struct PartitionChange<'a> {
 
 impl<'a> PartitionChange<'a> {
     /// Nothing changes yet.
-    pub(crate) fn new(controller: &Controller, topic: &TopicImage, partition: &'a PartitionRegistration) -> Self {
-        let min_isr = controller.topic_config_value(&topic.name, "min.insync.replicas");
-        let min_isr = min_isr.and_then(|value| value.trim().parse().ok()).unwrap_or(1);
-        let replicas = topic.partitions.first().map_or(1, |first| first.replicas.len());
-        let unclean = controller.topic_config_value(&topic.name, "unclean.leader.election.enable");
+    pub(crate) fn new(rules: ElectionRules, partition: &'a PartitionRegistration) -> Self {
         Self {
             partition,
-            election: if unclean.as_deref() == Some("true") { Election::Unclean } else { Election::Online },
-            min_isr: replicas.min(min_isr),
-            elr_enabled: controller.image.is_elr_enabled(),
+            rules,
+            election: if rules.unclean { Election::Unclean } else { Election::Online },
             isr: partition.isr.to_vec(),
             elr: partition.elr.to_vec(),
             unclean_shutdown: None,
@@ -76,13 +92,13 @@ impl<'a> PartitionChange<'a> {
         self.refresh_elr();
         self.elect(&mut record, may_lead);
         let is_clean = record.isr.is_none();
-        if !is_clean || !self.elr_enabled {
+        if !is_clean || !self.rules.elr_enabled {
             self.elr.clear();
         }
         if *self.elr != *self.partition.elr {
             record.eligible_leader_replicas = Some(self.elr.clone());
         }
-        if is_clean && (!self.isr.is_empty() || self.elr_enabled) && *self.isr != *self.partition.isr {
+        if is_clean && (!self.isr.is_empty() || self.rules.elr_enabled) && *self.isr != *self.partition.isr {
             record.isr = Some(self.isr.clone());
         }
         self.remember_last_leader(&mut record);
@@ -91,10 +107,10 @@ impl<'a> PartitionChange<'a> {
 
     /// Below min ISR those who leave the ISR stay eligible, unless they stopped uncleanly.
     fn refresh_elr(&mut self) {
-        if !self.elr_enabled {
+        if !self.rules.elr_enabled {
             return;
         }
-        if self.isr.len() >= self.min_isr {
+        if self.isr.len() >= self.rules.min_isr {
             self.elr.clear();
             return;
         }
@@ -146,13 +162,13 @@ impl<'a> PartitionChange<'a> {
     /// The last leader of a partition that nobody is eligible for: most likely to have the most records.
     fn last_known_leader(&self) -> Option<BrokerId> {
         match *self.partition.last_known_elr {
-            [leader] if self.elr_enabled && self.elr.is_empty() && self.isr.is_empty() => Some(leader),
+            [leader] if self.rules.elr_enabled && self.elr.is_empty() && self.isr.is_empty() => Some(leader),
             _ => None,
         }
     }
 
     fn remember_last_leader(&self, record: &mut PartitionChangeRecord) {
-        if !self.elr_enabled {
+        if !self.rules.elr_enabled {
             return;
         }
         let remembered = !self.partition.last_known_elr.is_empty();
@@ -177,9 +193,11 @@ impl Controller {
         };
         let mut records = Vec::new();
         for topic in self.image.topics() {
+            let mut rules = None;
             for (index, partition) in topic.partitions().filter(|(_, partition)| affected(partition)) {
+                let rules = *rules.get_or_insert_with(|| ElectionRules::of(self, topic));
                 let isr = partition.isr.iter().copied().filter(|id| Some(*id) != leaving).collect();
-                let mut decision = PartitionChange::new(self, topic, partition).isr(isr);
+                let mut decision = PartitionChange::new(rules, partition).isr(isr);
                 if let BrokerChange::UncleanShutdown(id) = change {
                     decision.unclean_shutdown = Some(id);
                 }

@@ -81,8 +81,10 @@ impl ConfigEntry {
 #[must_use]
 pub fn describe_topic(broker: &DynamicBrokerConfig, overrides: &ConfigMap) -> Vec<ConfigEntry> {
     let values = topic_values(broker.current(), overrides);
-    let shown = ConfigDef::topic().keys().filter(|key| !key.internal || overrides.contains_key(key.name));
-    let entries = shown.map(|key| {
+    let mut shown: Vec<_> =
+        ConfigDef::topic().keys().filter(|key| !key.internal || overrides.contains_key(key.name)).collect();
+    shown.sort_by_key(|key| hash_map_order(key.name));
+    let entries = shown.into_iter().map(|key| {
         let value = values.get(key.name).and_then(Value::to_text);
         let mut synonyms = Vec::new();
         if overrides.contains_key(key.name) {
@@ -98,6 +100,52 @@ pub fn describe_topic(broker: &DynamicBrokerConfig, overrides: &ConfigMap) -> Ve
         ConfigEntry::new(key.name, value, Some(key.value_type), synonyms)
     });
     entries.collect()
+}
+
+/// Topic configurations in the order in which Kafka defines them.
+const TOPIC_ORDER: [&str; 33] = [
+    "segment.bytes",
+    "segment.ms",
+    "segment.jitter.ms",
+    "segment.index.bytes",
+    "flush.messages",
+    "flush.ms",
+    "retention.bytes",
+    "retention.ms",
+    "max.message.bytes",
+    "index.interval.bytes",
+    "delete.retention.ms",
+    "min.compaction.lag.ms",
+    "max.compaction.lag.ms",
+    "file.delete.delay.ms",
+    "min.cleanable.dirty.ratio",
+    "cleanup.policy",
+    "unclean.leader.election.enable",
+    "min.insync.replicas",
+    "compression.type",
+    "compression.gzip.level",
+    "compression.lz4.level",
+    "compression.zstd.level",
+    "preallocate",
+    "message.timestamp.type",
+    "message.timestamp.before.max.ms",
+    "message.timestamp.after.max.ms",
+    "leader.replication.throttled.replicas",
+    "follower.replication.throttled.replicas",
+    "remote.storage.enable",
+    "local.retention.ms",
+    "local.retention.bytes",
+    "remote.log.copy.disable",
+    "remote.log.delete.on.disable",
+];
+
+/// Kafka answers in the order of Java's hash map, and its tools print that order: bucket by bucket, then as inserted.
+fn hash_map_order(name: &str) -> (u32, usize) {
+    /// Buckets of a map with 33 to 48 entries.
+    const BUCKETS: u32 = 64;
+    let hash = name.bytes().fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    let defined = TOPIC_ORDER.iter().position(|other| *other == name).unwrap_or(TOPIC_ORDER.len());
+    ((hash ^ hash >> 16) % BUCKETS, defined)
 }
 
 /// All configurations of a group with these overrides.
@@ -235,6 +283,15 @@ mod tests {
             ]
         );
         assert_eq!(entries.len(), 33);
+    }
+
+    #[test]
+    fn topics_answer_in_the_order_of_javas_hash_map() {
+        let config = DynamicBrokerConfig::new(broker(&[]));
+        let entries = describe_topic(&config, &map(&[]));
+        let at = |name: &str| entries.iter().position(|entry| entry.name == name).expect("described");
+        let printed = ["min.insync.replicas", "cleanup.policy", "segment.bytes", "retention.ms", "max.message.bytes"];
+        assert!(printed.map(at).is_sorted(), "{:?}", printed.map(at));
     }
 
     #[test]
