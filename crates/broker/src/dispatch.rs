@@ -163,6 +163,9 @@ pub(crate) const SERVED: &[ApiKey] = &[
     ApiKey::DescribeConfigs,
     ApiKey::AlterConfigs,
     ApiKey::IncrementalAlterConfigs,
+    ApiKey::ElectLeaders,
+    ApiKey::ListPartitionReassignments,
+    ApiKey::UpdateFeatures,
 ];
 
 /// The APIs that a listener serves.
@@ -235,6 +238,9 @@ impl Broker {
             ApiKey::DescribeConfigs => self.call(context, reader, h::describe_configs::handle),
             ApiKey::AlterConfigs => self.call(context, reader, h::alter_configs::handle),
             ApiKey::IncrementalAlterConfigs => self.call(context, reader, h::incremental_alter_configs::handle),
+            ApiKey::ElectLeaders => self.call(context, reader, h::elect_leaders::handle),
+            ApiKey::ListPartitionReassignments => self.call(context, reader, h::list_partition_reassignments::handle),
+            ApiKey::UpdateFeatures => self.call(context, reader, h::update_features::handle),
             api => Handled::Close(CloseReason::Unsupported { api, version: context.version }),
         }
     }

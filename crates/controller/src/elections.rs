@@ -104,7 +104,7 @@ impl Controller {
     pub fn list_partition_reassignments(
         &self,
         request: &ListPartitionReassignmentsRequest,
-    ) -> ListPartitionReassignmentsResponse {
+    ) -> Outcome<ListPartitionReassignmentsResponse> {
         let asked = |name: &str, index: PartitionIndex| match &request.topics {
             None => true,
             Some(topics) => topics.iter().any(|topic| topic.name == name && topic.partition_indexes.contains(&index)),
@@ -131,6 +131,6 @@ impl Controller {
                 });
             }
         }
-        ListPartitionReassignmentsResponse { topics, ..Default::default() }
+        self.answer(ListPartitionReassignmentsResponse { topics, ..Default::default() })
     }
 }
