@@ -1,15 +1,16 @@
-//! The producer through restarts of its broker: `OTTLA_BOOTSTRAP=host:port` and `OTTLA_RESTART`, a shell command that
+//! Producers and groups through restarts of their broker: `OTTLA_BOOTSTRAP=host:port` and `OTTLA_RESTART`, a shell command that
 //! restarts the broker and returns when that is under way. Without both nothing runs.
 #![allow(clippy::unwrap_used, reason = "a test fails by its panic")]
 
 mod common;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use client::{Consumer, ConsumerConfig, OffsetReset, Producer, ProducerConfig, Record};
 use common::{connect, create_topic};
 use protocol::TopicPartition;
+use tokio::time::Instant;
 
 const RECORDS: u32 = 300_000;
 const RESTARTS: u32 = 3;
@@ -63,4 +64,55 @@ async fn an_idempotent_producer_loses_and_repeats_nothing_through_restarts() {
         }
     }
     assert!(consumer.poll(Duration::from_millis(700)).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_members_of_a_group_go_on_after_a_restart() {
+    let (Some(client), Ok(restart)) = (connect().await, std::env::var("OTTLA_RESTART")) else { return };
+    let topic = create_topic(&client, "restart-group", PARTITIONS).await;
+    let config = ConsumerConfig {
+        group_id: Some(topic.clone()),
+        auto_offset_reset: OffsetReset::Earliest,
+        enable_auto_commit: false,
+        ..ConsumerConfig::default()
+    };
+    let mut members = Vec::new();
+    for _ in 0..2 {
+        let mut member = Consumer::new(&client, config.clone()).unwrap();
+        member.subscribe([topic.as_str()]).unwrap();
+        members.push(member);
+    }
+    let producer = Producer::new(client.clone(), ProducerConfig::default()).unwrap();
+    let mut seen = HashSet::new();
+    for round in 0..4u32 {
+        if round == 2 {
+            let restart = restart.clone();
+            let restarting = tokio::task::spawn_blocking(move || {
+                std::process::Command::new("sh").arg("-c").arg(restart).status().unwrap()
+            });
+            assert!(restarting.await.unwrap().success());
+        }
+        for value in round * 1000..(round + 1) * 1000 {
+            let text = value.to_be_bytes();
+            let record = Record { topic: &topic, key: Some(&text), value: Some(&text), ..Record::default() };
+            producer.send(record).await.unwrap();
+        }
+        producer.flush().await;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while seen.len() < (round as usize + 1) * 1000 {
+            assert!(Instant::now() < deadline, "{} records seen in round {round}", seen.len());
+            for member in &mut members {
+                let records = member.poll(Duration::from_millis(50)).await.unwrap();
+                seen.extend(records.iter().map(|record| (record.partition, record.offset)));
+                // The group may be between generations; what is not committed now is with the next poll.
+                let _ = member.commit().await;
+            }
+        }
+    }
+    let committed: i64 = {
+        let partitions: Vec<TopicPartition> =
+            (0..PARTITIONS).map(|index| TopicPartition::new(topic.as_str(), index)).collect();
+        members[0].committed(&partitions).await.unwrap().values().map(|offset| offset.offset).sum()
+    };
+    assert_eq!(committed, 4000);
 }
