@@ -17,6 +17,9 @@ use crate::metadata_log;
 use crate::partition::Partition;
 use crate::topic_settings::TopicSettings;
 
+/// Logs that a shutdown syncs one by one; more are synced by their file system as a whole.
+const SYNCED_ONE_BY_ONE: usize = 64;
+
 /// Suffix of a directory whose topic is deleted.
 const DELETED: &str = "-delete";
 /// Suffix of a directory whose topic was deleted while the node was down.
@@ -202,6 +205,8 @@ impl LogManager {
 
     /// Enforces retention, writes checkpoints, removes what is due.
     pub fn housekeeping(&self, partitions: &[Arc<Partition>], schedule: Schedule, now_ms: TimestampMs) {
+        // Kafka, too, syncs a segment soon after it was sealed: a crash then costs a scan of the last one only.
+        partitions.iter().for_each(|partition| flush_sealed(partition));
         if due(&self.last_retention_ms, schedule.retention_ms, now_ms) {
             for partition in partitions {
                 self.enforce_retention(partition, now_ms);
@@ -219,6 +224,22 @@ impl LogManager {
                 warn!(path = %item.path.display(), %cause, "could not remove a deleted log");
             }
         }
+    }
+
+    /// Syncs the file systems as a whole. Whether all went well.
+    fn sync_all(&self, partitions: &[Arc<Partition>]) -> bool {
+        for dir in self.dirs.iter().filter(|dir| !dir.is_offline()) {
+            if let Err(cause) = self.disk.sync_all(dir.path()) {
+                error!(dir = %dir.path().display(), %cause, "could not sync the logs");
+                return false;
+            }
+        }
+        for partition in partitions {
+            let mut log = partition.log();
+            let end = log.log_end_offset();
+            log.flushed(end);
+        }
+        true
     }
 
     fn enforce_retention(&self, partition: &Partition, now_ms: TimestampMs) {
@@ -254,12 +275,19 @@ impl LogManager {
 
     /// Closes all logs and marks the shutdown as clean.
     pub fn close(&self, partitions: &[Arc<Partition>]) {
+        let dirty = partitions.iter().filter(|partition| partition.log().is_dirty()).count();
+        let together = dirty > SYNCED_ONE_BY_ONE;
         let mut clean = true;
         for partition in partitions {
-            if let Err(cause) = partition.log().close() {
+            let mut log = partition.log();
+            let closed = if together { log.write_out() } else { log.close() };
+            if let Err(cause) = closed {
                 error!(partition = %partition.topic_partition, %cause, "could not close a log");
                 clean = false;
             }
+        }
+        if together && clean {
+            clean = self.sync_all(partitions);
         }
         self.write_checkpoints(partitions);
         if !clean {
@@ -272,6 +300,26 @@ impl LogManager {
         }
         info!(logs = partitions.len(), "closed all logs");
     }
+}
+
+fn flush_sealed(partition: &Partition) {
+    let sealed = partition.log().flush_sealed_files();
+    let (unsynced, end) = match sealed {
+        Ok(None) | Err(StorageError::Offline) => return,
+        Ok(Some(sealed)) => sealed,
+        Err(cause) => {
+            error!(partition = %partition.topic_partition, %cause, "could not sync sealed segments");
+            return;
+        }
+    };
+    for unsynced in unsynced {
+        if let Err(cause) = unsynced.sync_data() {
+            error!(partition = %partition.topic_partition, %cause, "could not sync sealed segments");
+            partition.log().fail();
+            return;
+        }
+    }
+    partition.log().flushed(end);
 }
 
 fn due(last: &AtomicI64, interval_ms: i64, now_ms: TimestampMs) -> bool {

@@ -95,6 +95,5 @@ fn log_config(config: &TopicConfig) -> LogConfig {
         cleanup_compact: config.compact,
         file_delete_delay_ms: config.file_delete_delay_ms,
         preallocate: config.preallocate,
-        ..LogConfig::default()
     }
 }

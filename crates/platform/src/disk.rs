@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How to open a file.
@@ -137,6 +137,11 @@ pub trait Disk: Send + Sync + Debug {
     /// The operating system's.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 
+    /// Returns when everything on the file system that holds `path` is durable: one call for many files.
+    /// # Errors
+    /// The operating system's.
+    fn sync_all(&self, path: &Path) -> io::Result<()>;
+
     /// Takes the exclusive lock that the file `path` stands for, making the file if need be.
     /// # Errors
     /// `WouldBlock` if another process, or this one, holds it.
@@ -168,16 +173,29 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// The operating system's.
     fn write_atomically(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".tmp");
-        let temporary = Path::new(&name);
-        let file = self.open(temporary, OpenMode::Truncate)?;
+        let temporary = temporary(path);
+        let file = self.open(&temporary, OpenMode::Truncate)?;
         file.pwrite(&mut [IoSlice::new(bytes)], 0)?;
         file.sync_data()?;
-        self.rename(temporary, path)?;
+        self.rename(&temporary, path)?;
         match path.parent() {
             Some(parent) => self.sync_dir(parent),
             None => Ok(()),
         }
     }
+
+    /// As [`Disk::write_atomically`], but not durable until the file system is synced.
+    /// # Errors
+    /// The operating system's.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let temporary = temporary(path);
+        self.open(&temporary, OpenMode::Truncate)?.pwrite(&mut [IoSlice::new(bytes)], 0)?;
+        self.rename(&temporary, path)
+    }
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    PathBuf::from(name)
 }

@@ -14,6 +14,9 @@ use crate::disk::{DirEntry, DirLock, Disk, File, FileStat, OpenMode, Space};
 /// Slices that one `pwritev` takes (`IOV_MAX` of Linux).
 const MAX_SLICES: usize = 1024;
 
+/// Bytes of a file that are read before asking for its size.
+const SMALL_FILE: usize = 1024;
+
 /// The machine's file system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OsDisk;
@@ -149,10 +152,34 @@ impl Disk for OsDisk {
         fs::File::open(path)?.sync_all()
     }
 
+    fn sync_all(&self, path: &Path) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(fs::File::open(path)?)?)
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DirLock>> {
         let file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Box::new(OsLock(file)))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        use std::io::Read;
+        // Most of what is read as a whole is small: one call gets it, where asking for its size first takes two.
+        let mut file = fs::File::open(path)?;
+        let mut start = [0; SMALL_FILE];
+        let mut filled = 0;
+        loop {
+            match file.read(&mut start[filled..])? {
+                0 => return Ok(start[..filled].to_vec()),
+                read => filled += read,
+            }
+            if filled == SMALL_FILE {
+                break;
+            }
+        }
+        let mut bytes = start.to_vec();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {

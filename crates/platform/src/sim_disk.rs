@@ -483,6 +483,13 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn sync_all(&self, path: &Path) -> io::Result<()> {
+        self.sync_dir(path)?;
+        let mut state = self.state();
+        state.contents.values_mut().for_each(Contents::sync);
+        Ok(())
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DirLock>> {
         let mut state = self.state();
         if state.file(path).is_err() {

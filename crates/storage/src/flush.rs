@@ -38,6 +38,16 @@ pub enum Unsynced {
 }
 
 impl Unsynced {
+    /// Writes what is not even written yet, for those who sync the whole file system afterwards.
+    /// # Errors
+    /// The disk's.
+    fn write(&self) -> io::Result<()> {
+        match self {
+            Self::Content { disk, path, bytes } => disk.replace(path, bytes),
+            Self::File(_) | Self::Names { .. } => Ok(()),
+        }
+    }
+
     /// Makes it durable.
     /// # Errors
     /// The disk's; then the log has to be told by [`Log::fail`].
@@ -99,30 +109,49 @@ impl Log {
     /// The disk's; then the shutdown is not clean.
     pub fn close(&mut self) -> Result<(), StorageError> {
         self.check_online()?;
-        for unsynced in self.write_out()? {
+        for unsynced in self.write_files()? {
             unsynced.sync_data()?;
         }
         self.flushed(self.log_end_offset);
         Ok(())
     }
 
-    /// Brings all files up to date, and says what has to be synced then.
-    fn write_out(&mut self) -> Result<Vec<Unsynced>, StorageError> {
+    /// As [`Log::close`] without the syncs. The log is closed once its file system was synced as a whole, which costs less
+    /// for many logs, and [`Log::flushed`] was told.
+    /// # Errors
+    /// The disk's; then the shutdown is not clean.
+    pub fn write_out(&mut self) -> Result<(), StorageError> {
+        self.check_online()?;
+        for unsynced in self.write_files()? {
+            unsynced.write()?;
+        }
+        Ok(())
+    }
+
+    /// Whether it holds anything that is not on disk.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        self.recovery_point < self.log_end_offset || self.active.ready
+    }
+
+    /// Brings all files up to date, and says what has to be synced then. A log that was never written to has none.
+    fn write_files(&mut self) -> Result<Vec<Unsynced>, StorageError> {
+        if !self.active_segment().exists() {
+            return Ok(Vec::new());
+        }
         let segment = Arc::clone(self.active_segment());
         let mut unsynced = Vec::new();
-        if segment.exists() {
-            let size = segment.size();
-            if self.active.ready && segment.file()?.len()? != size {
-                segment.file()?.truncate(size)?;
-            }
-            if size == 0 {
-                // Kafka takes a log without index files for a damaged one.
-                segment.activate()?;
-            }
-            if segment.write_indexes()? {
-                self.unsynced_names = true;
-                unsynced.extend(segment.sync_files(true)?.into_iter().map(Unsynced::File));
-            }
+        let size = segment.size();
+        if self.active.ready && segment.file()?.len()? != size {
+            segment.file()?.truncate(size)?;
+        }
+        if size == 0 {
+            // Kafka takes a log without index files for a damaged one.
+            segment.activate()?;
+        }
+        if segment.write_indexes()? {
+            self.unsynced_names = true;
+            unsynced.extend(segment.sync_files(true)?.into_iter().map(Unsynced::File));
         }
         if let Some(snapshot) = self.producers.take_snapshot(&self.place)? {
             self.unsynced_names = true;

@@ -125,7 +125,7 @@ impl Log {
             unsynced_names: fresh,
             unsynced_metadata,
             offline: false,
-            cell: Arc::new(LogViewCell::new(empty_view(&segments))),
+            cell: Arc::new(LogViewCell::new(empty_view())),
             segments,
             place,
         };
@@ -133,6 +133,9 @@ impl Log {
             log.load(&options, &found)?;
         } else {
             log.producers.reset(start);
+        }
+        for segment in &mut log.segments {
+            segment.release();
         }
         log.publish_segments();
         Ok(log)
@@ -354,13 +357,14 @@ fn walk(
     Ok(())
 }
 
-fn empty_view(segments: &[Arc<Segment>]) -> LogView {
+/// What readers see until the log is open.
+fn empty_view() -> LogView {
     LogView {
         log_start_offset: 0,
         high_watermark: 0,
         last_stable_offset: 0,
         log_end_offset: 0,
-        segments: segments.into(),
+        segments: Arc::from([]),
         end_position: 0,
     }
 }

@@ -113,6 +113,13 @@ impl Segment {
         Ok(self.file.get_or_init(|| file))
     }
 
+    /// Closes the log file if nobody else knows the segment yet: an idle log holds no descriptor.
+    pub(crate) fn release(self: &mut Arc<Self>) {
+        if let Some(segment) = Arc::get_mut(self) {
+            segment.file.take();
+        }
+    }
+
     /// Makes the log file, so that its name holds the log's end.
     pub(crate) fn create(&self, reserve: Option<u64>) -> io::Result<()> {
         let file = self.place.open(FileKind::Log, self.base_offset, OpenMode::Create)?;
@@ -254,6 +261,9 @@ impl Segment {
 
     /// Start of a batch at or before the one that holds `offset`, by the index.
     pub(crate) fn position_before(&self, offset: Offset) -> io::Result<u64> {
+        if self.size() <= SCAN_BYTES as u64 {
+            return Ok(0);
+        }
         let relative = relative(offset, self.base_offset);
         let state = self.state.read();
         let entry = match &state.indexes {

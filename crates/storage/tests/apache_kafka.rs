@@ -20,10 +20,8 @@ const RECORDS: usize = 6 * 100 * 3;
 
 /// Where `cargo xtask apache-kafka fetch` puts the jars.
 fn class_path() -> Option<String> {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"),
-        PathBuf::from,
-    );
+    let target = env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from);
     let libs = target.join("apache-kafka/libs");
     libs.exists().then(|| format!("{}/*", libs.display()))
 }
