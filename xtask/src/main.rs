@@ -5,6 +5,7 @@
 mod apache_kafka;
 mod bench;
 mod ci;
+mod dist;
 mod interop;
 mod node;
 mod process;
@@ -25,6 +26,7 @@ cargo xtask TASK
   tidy          sizes of files and functions, module docs, crate edges, paths named in ARCHITECTURE.md
   interop [SUITE..] [--against apache-kafka|HOST:PORT] [--release] [--lines N]
                 real clients and tools (suites: java python node go kcat tools apache-kafka)
+  dist          the static binary, for packages
   bench         speed and size beside Apache Kafka 4.3.1
   apache-kafka fetch | format DIR PORT | start DIR [PORT] | stop DIR | run-tool CLASS [ARG..]
                 Apache Kafka 4.3.1 itself: the oracle of the tests
@@ -54,6 +56,7 @@ fn run(args: &[String]) -> Result<()> {
         "interop" => interop::run(rest),
         "bench" => bench::run(rest),
         "apache-kafka" => apache_kafka::run(rest),
+        "dist" => dist::run(),
         "node" => node::run(rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
