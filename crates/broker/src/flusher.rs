@@ -1,7 +1,8 @@
 //! Group commit: appends that must be on disk before they are acknowledged wait here for one sync that serves all of them.
-//! The shell runs [`Flusher::run`] on a thread; what arrives during a sync is served by the next one.
+//! The shell runs [`Flusher::run`] on a few threads: syncs of different partitions overlap, so that the file system can
+//! commit them together. One partition is synced by one thread at a time; what arrives meanwhile is served by its next sync.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
@@ -31,51 +32,66 @@ pub struct Flusher {
 #[derive(Default)]
 struct Queue {
     waiting: HashMap<usize, Waiting>,
+    /// The keys of `waiting`, first come first served.
+    order: VecDeque<usize>,
+    /// Partitions that a thread syncs now.
+    busy: HashSet<usize>,
     stopped: bool,
+}
+
+impl Queue {
+    /// The partition that has waited longest of those that no thread syncs, which is busy from now on.
+    fn next(&mut self) -> Option<(usize, Waiting)> {
+        let index = self.order.iter().position(|key| !self.busy.contains(key))?;
+        let key = self.order.remove(index)?;
+        self.busy.insert(key);
+        Some((key, self.waiting.remove(&key)?))
+    }
 }
 
 impl Flusher {
     /// Resolves once all of `partition` below `up_to` is on disk.
     pub fn submit(&self, partition: &Arc<Partition>, up_to: Offset) -> Promise<Answer> {
         let (responder, promised) = promise();
-        let mut queue = self.queue.lock();
-        let waiting = queue.waiting.entry(Arc::as_ptr(partition) as usize).or_insert_with(|| Waiting {
-            partition: Arc::clone(partition),
-            up_to,
-            responders: Vec::new(),
+        let key = Arc::as_ptr(partition) as usize;
+        let mut guard = self.queue.lock();
+        let queue = &mut *guard;
+        let waiting = queue.waiting.entry(key).or_insert_with(|| {
+            queue.order.push_back(key);
+            Waiting { partition: Arc::clone(partition), up_to, responders: Vec::new() }
         });
         waiting.up_to = waiting.up_to.max(up_to);
         waiting.responders.push(responder);
-        drop(queue);
+        drop(guard);
         self.arrived.notify_one();
         promised
     }
 
-    /// Ends [`Flusher::run`] after what is queued.
+    /// Ends every [`Flusher::run`] after what is queued.
     pub fn stop(&self) {
         self.queue.lock().stopped = true;
         self.arrived.notify_all();
     }
 
-    /// Serves the queue until [`Flusher::stop`].
+    /// Serves the queue until [`Flusher::stop`], beside other threads that do.
     pub fn run(&self) {
+        let mut queue = self.queue.lock();
         loop {
-            let batch = {
-                let mut queue = self.queue.lock();
-                while queue.waiting.is_empty() {
-                    if queue.stopped {
-                        return;
-                    }
-                    self.arrived.wait(&mut queue);
+            let Some((key, waiting)) = queue.next() else {
+                // What waits for a busy partition is left to the thread that syncs it.
+                if queue.stopped {
+                    return;
                 }
-                std::mem::take(&mut queue.waiting)
+                self.arrived.wait(&mut queue);
+                continue;
             };
-            for waiting in batch.into_values() {
-                let answer = sync(&waiting);
-                for responder in waiting.responders {
-                    responder.send(answer);
-                }
+            drop(queue);
+            let answer = sync(&waiting);
+            for responder in waiting.responders {
+                responder.send(answer);
             }
+            queue = self.queue.lock();
+            queue.busy.remove(&key);
         }
     }
 }

@@ -43,6 +43,8 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 ";
 
+/// Syncs that run at once. A sync mostly waits, and the file system commits those that wait together.
+const FLUSHERS: usize = 16;
 /// How often the housekeeping looks whether something is due.
 const HOUSEKEEPING_TICK: Duration = Duration::from_secs(1);
 
@@ -103,7 +105,7 @@ pub enum StartError {
 pub struct Server {
     broker: Arc<Broker>,
     stop: watch::Sender<bool>,
-    flusher: std::thread::JoinHandle<()>,
+    flushers: Vec<std::thread::JoinHandle<()>>,
     /// What [`Server::ready_line`] says.
     listening: Vec<String>,
     data: String,
@@ -158,11 +160,14 @@ impl Server {
         runtime.spawn(timer_driver::drive(Arc::clone(&broker)));
         runtime.spawn(broker::drive_coordinators(Arc::clone(&broker)));
         runtime.spawn(housekeeping(Arc::clone(&broker), stopped));
-        let flushing = Arc::clone(&broker);
-        let flusher = std::thread::Builder::new().name("flusher".into()).spawn(move || flushing.flusher().run())?;
+        let flushers = (0..FLUSHERS).map(|_| {
+            let broker = Arc::clone(&broker);
+            std::thread::Builder::new().name("flusher".into()).spawn(move || broker.flusher().run())
+        });
+        let flushers = flushers.collect::<io::Result<_>>()?;
         let clients = bound.iter().filter(|at| at.audience == Audience::Clients);
         let listening = clients.map(|at| format!("{}:{}", at.host, at.port)).collect();
-        Ok(Self { broker, stop, flusher, listening, data })
+        Ok(Self { broker, stop, flushers, listening, data })
     }
 
     fn ready_line(&self) -> String {
@@ -184,7 +189,9 @@ impl Server {
         self.broker.flusher().stop();
         let broker = self.broker;
         let closed = tokio::task::spawn_blocking(move || {
-            let _ = self.flusher.join();
+            for flusher in self.flushers {
+                let _ = flusher.join();
+            }
             startup::shut_down(&broker);
         });
         if let Err(cause) = closed.await {
