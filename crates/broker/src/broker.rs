@@ -186,9 +186,11 @@ impl Broker {
     pub fn features(&self) -> Features {
         let image = self.image();
         let supported = metadata::features::supported_features();
+        let kraft =
+            Some((metadata::features::KRAFT_VERSION, self.quorum.kraft_version())).filter(|(_, level)| *level > 0);
         Features {
             supported: supported.map(|(name, first, last)| (name.to_owned(), first..=last)).collect(),
-            finalized: image.features().map(|(name, level)| (name.to_owned(), level)).collect(),
+            finalized: image.features().chain(kraft).map(|(name, level)| (name.to_owned(), level)).collect(),
             epoch: image.provenance.last_offset,
         }
     }

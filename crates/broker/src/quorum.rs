@@ -89,6 +89,7 @@ pub struct Quorum {
     state: Mutex<State>,
     registration: Registration,
     endpoints: Vec<BoundListener>,
+    kraft_version: i16,
     max_snapshot_bytes: u64,
     snapshot_interval_ms: i64,
 }
@@ -161,12 +162,14 @@ impl Quorum {
         (config, bound): (&BrokerConfig, &[BoundListener]),
     ) -> Self {
         let endpoints = bound.iter().filter(|at| at.audience == Audience::Controllers).cloned().collect();
+        let kraft_version = log.node().config().kraft_version;
         let state =
             State { log, loader, controller, snapshot_bytes: 0, snapshot_ms: 0, broker_epoch: -1, failed: false };
         Self {
             state: Mutex::new(state),
             registration,
             endpoints,
+            kraft_version,
             max_snapshot_bytes: u64::try_from(config.metadata_log_max_record_bytes_between_snapshots())
                 .unwrap_or(u64::MAX),
             snapshot_interval_ms: config.metadata_log_max_snapshot_interval_ms(),
@@ -267,6 +270,11 @@ impl Quorum {
     /// The leader of the quorum.
     pub(crate) fn leader_id(&self) -> i32 {
         self.state.lock().log.node().leader_id().unwrap_or(-1)
+    }
+
+    /// Level of `kraft.version`, which the quorum knows and the image does not.
+    pub(crate) fn kraft_version(&self) -> i16 {
+        self.kraft_version
     }
 
     /// Where this node's controller listens.

@@ -22,7 +22,9 @@ impl Controller {
                 Err(error) => {
                     let response = UpdateFeaturesResponse {
                         error_code: error.code().code(),
-                        error_message: Some(error.to_string()),
+                        error_message: Some(format!(
+                            "The update failed for all features since the following feature had an error: {error}"
+                        )),
                         ..Default::default()
                     };
                     return self.answer(response);

@@ -17,7 +17,6 @@ use protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
 use crate::Broker;
 use crate::dispatch::{Reply, RequestContext};
-use crate::quorum::Refusal;
 
 /// Configurations of a client metrics subscription, their types and defaults (KIP-714).
 const CLIENT_METRICS: [(&str, ConfigType, &str); 3] =
@@ -38,13 +37,15 @@ pub(crate) fn handle(
         };
         match describe(broker, resource, request.include_synonyms) {
             Ok(configs) => DescribeConfigsResult { configs: asked_for(resource, configs), ..named },
-            Err((code, error_message)) => DescribeConfigsResult { error_code: code.code(), error_message, ..named },
+            Err((code, message)) => {
+                DescribeConfigsResult { error_code: code.code(), error_message: Some(message), ..named }
+            }
         }
     });
     Reply::Now(DescribeConfigsResponse { results: results.collect(), ..Default::default() })
 }
 
-type Failure = (ErrorCode, Option<String>);
+type Failure = (ErrorCode, String);
 
 fn asked_for(
     resource: &DescribeConfigsResource,
@@ -69,9 +70,9 @@ fn describe(
     let dynamic = broker.publisher().dynamic_config();
     let entries = match ResourceType::from_code(resource.resource_type) {
         ResourceType::Topic => {
-            validate_topic_name(name).map_err(|error| (error.code(), Some(error.to_string())))?;
+            validate_topic_name(name).map_err(|error| (error.code(), error.to_string()))?;
             if image.topic(name).is_none() {
-                return Err((ErrorCode::UnknownTopicOrPartition, None));
+                return Err((ErrorCode::UnknownTopicOrPartition, String::new()));
             }
             describe_topic(&dynamic.lock(), &overrides(&ConfigResource::topic(name)))
         }
@@ -99,8 +100,7 @@ fn describe(
 }
 
 fn invalid<T>(message: impl Into<String>) -> Result<T, Failure> {
-    let Refusal { code, message } = Refusal { code: ErrorCode::InvalidRequest, message: message.into() };
-    Err((code, Some(message)))
+    Err((ErrorCode::InvalidRequest, message.into()))
 }
 
 fn check_broker_id(broker: &Broker, name: &str, separator: &str) -> Result<(), Failure> {

@@ -3,10 +3,19 @@
 
 use std::sync::Arc;
 
-use super::{BrokerConfig, ConfigDef, ConfigError, ConfigMap, UpdateMode, broker_synonyms, synonyms};
+use super::{BrokerConfig, ConfigDef, ConfigError, ConfigMap, UpdateMode, Value, broker_synonyms, synonyms};
 
 /// Configurations of listeners that may be set for all brokers at once.
 const CLUSTER_LEVEL_LISTENER: [&str; 3] = ["max.connections", "max.connection.creation.rate", "num.network.threads"];
+
+/// Numbers of threads.
+const THREAD_POOLS: [&str; 5] = [
+    "background.threads",
+    "num.io.threads",
+    "num.network.threads",
+    "num.recovery.threads.per.data.dir",
+    "num.replica.fetchers",
+];
 
 /// A configuration and its dynamic changes.
 #[derive(Debug, Clone)]
@@ -71,7 +80,7 @@ impl DynamicBrokerConfig {
     /// Names that are read-only or may be set for one broker only, wrong values, broken rules.
     pub fn validate_per_broker(&self, values: &ConfigMap) -> Result<(), ConfigError> {
         validate(values, true)?;
-        self.overridden(values, &self.defaults).map(drop)
+        self.check_change(&self.overridden(values, &self.defaults)?)
     }
 
     /// As [`Self::validate_per_broker`] for the cluster's default.
@@ -79,7 +88,30 @@ impl DynamicBrokerConfig {
     /// As there.
     pub fn validate_defaults(&self, values: &ConfigMap) -> Result<(), ConfigError> {
         validate(values, false)?;
-        self.overridden(&self.per_broker, values).map(drop)
+        self.check_change(&self.overridden(&self.per_broker, values)?)
+    }
+
+    /// Kafka lets a pool of threads at most double or halve at once (`DynamicThreadPool`).
+    fn check_change(&self, next: &BrokerConfig) -> Result<(), ConfigError> {
+        for name in THREAD_POOLS {
+            let (Some(Value::Int(now)), Some(Value::Int(next))) = (self.current.value(name), next.value(name)) else {
+                continue;
+            };
+            let rule = match (next, now) {
+                _ if next == now => continue,
+                (next, now) if *next < now / 2 => format!("value should be at least half the current value {now}"),
+                (next, now) if *next > now * 2 => {
+                    format!("value should not be greater than double the current value {now}")
+                }
+                _ => continue,
+            };
+            let reason = format!(
+                "Invalid value org.apache.kafka.common.config.ConfigException: Dynamic thread count update validation failed for \
+                 {name}={next}, {rule} for configuration Invalid dynamic configuration"
+            );
+            return Err(ConfigError::rule(name, reason));
+        }
+        Ok(())
     }
 
     fn overridden(&self, per_broker: &ConfigMap, defaults: &ConfigMap) -> Result<BrokerConfig, ConfigError> {
@@ -192,5 +224,11 @@ pub(crate) mod tests {
         let text = config.validate_defaults(&map(&[("num.io.threads", "0")])).expect_err("range").to_string();
         assert_eq!(text, "Invalid value 0 for configuration num.io.threads: Value must be at least 1");
         assert!(config.validate_defaults(&map(&[("leader.replication.throttled.rate", "5")])).is_ok());
+        let text = config.validate_per_broker(&map(&[("num.io.threads", "17")])).expect_err("double").to_string();
+        assert!(
+            text.contains("num.io.threads=17, value should not be greater than double the current value 8"),
+            "{text}"
+        );
+        assert!(config.validate_per_broker(&map(&[("num.io.threads", "16")])).is_ok());
     }
 }
