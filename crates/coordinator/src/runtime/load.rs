@@ -177,6 +177,9 @@ fn loaded_group(group_id: Arc<str>, value: GroupMetadataValue) -> ClassicGroup {
     group.leader = value.leader.map(Arc::from);
     let protocol = value.protocol.clone().unwrap_or_default();
     for member in value.members {
+        if group.members.contains_key(member.member_id.as_str()) {
+            continue;
+        }
         group.add(loaded_member(member, &protocol), &value.protocol_type);
     }
     group.protocol_type = (!value.protocol_type.is_empty()).then_some(value.protocol_type);

@@ -265,8 +265,8 @@ impl ClassicGroup {
 
     /// If the leader has not rejoined, someone who has leads. False if nobody can.
     pub(crate) fn elect_joined_leader(&mut self) -> bool {
-        let Some(leader) = self.leader.as_ref().and_then(|id| self.members.get(id)) else { return false };
-        if leader.awaiting_join.is_some() {
+        let leader = self.leader.as_ref().and_then(|id| self.members.get(id));
+        if leader.is_some_and(|leader| leader.awaiting_join.is_some()) {
             return true;
         }
         let Some(joined) = self.members.values().find(|member| member.awaiting_join.is_some()) else { return false };
@@ -315,7 +315,7 @@ impl ClassicGroup {
 
     /// Starts the next generation with whoever is a member.
     pub(crate) fn init_next_generation(&mut self, now_ms: TimestampMs) {
-        self.generation += 1;
+        self.generation = self.generation.wrapping_add(1);
         self.protocol_name = self.select_protocol();
         self.subscribed_topics = self.compute_subscribed_topics();
         let empty = self.members.is_empty();
