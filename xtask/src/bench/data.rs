@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::Run;
 use super::report::Report;
-use super::system::{Kind, System, mean_batch};
+use super::system::{Cpu, Kind, System, mean_batch};
 use super::tools::{self, Librdkafka};
 
 /// Topics go at once when they are deleted, so that each run finds the disk and the page cache as the last did.
@@ -49,11 +49,17 @@ fn shapes(run: &Run) -> Vec<Shape> {
     shapes
 }
 
-/// Runs `work` and returns its result and the CPU seconds that `system` spent meanwhile.
-fn metered<T>(system: &System, work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
-    let before = system.cpu_seconds()?;
+/// Runs `work` and returns its result and the CPU that `system` spent meanwhile.
+fn metered<T>(system: &System, work: impl FnOnce() -> Result<T>) -> Result<(T, Cpu)> {
+    let before = system.cpu()?;
     let result = work()?;
-    Ok((result, system.cpu_seconds()? - before))
+    Ok((result, system.cpu()?.since(&before)))
+}
+
+/// Reports the CPU of a cell: all of it, and the part that is the program's own and not the kernel's.
+fn add_cpu(report: &mut Report, cell: &str, kind: Kind, cpu: &Cpu, gigabytes: f64) {
+    report.add(cell, "CPU s/GB", kind, cpu.total() / gigabytes);
+    report.add(cell, "user CPU s/GB", kind, cpu.user / gigabytes);
 }
 
 fn create(system: &System, topic: &str, partitions: u32) -> Result<()> {
@@ -105,7 +111,7 @@ fn one_broker(broker: &System, shape: &Shape, topic: &str, report: &mut Report) 
     let load = Librdkafka { address: &broker.address, topic, count: shape.count, size: shape.size };
     let mut produce = load.producer(shape.acks, 0)?;
     let (throughput, cpu) = metered(broker, || tools::run_librdkafka(&mut produce))?;
-    report.add(&shape.title("produce"), "CPU s/GB", broker.kind, cpu / shape.gigabytes());
+    add_cpu(report, &shape.title("produce"), broker.kind, &cpu, shape.gigabytes());
     report.add(&shape.title("produce"), "MB/s", broker.kind, throughput.0);
     if shape.acks != "1" {
         return Ok(());
@@ -116,7 +122,7 @@ fn one_broker(broker: &System, shape: &Shape, topic: &str, report: &mut Report) 
         }
         let mut consume = load.consumer(shape.partitions)?;
         let (throughput, cpu) = metered(broker, || tools::run_librdkafka(&mut consume))?;
-        report.add(&shape.title(verb), "CPU s/GB", broker.kind, cpu / shape.gigabytes());
+        add_cpu(report, &shape.title(verb), broker.kind, &cpu, shape.gigabytes());
         report.add(&shape.title(verb), "MB/s", broker.kind, throughput.0);
     }
     Ok(())
@@ -133,7 +139,7 @@ fn one_floor(floor: &System, shape: &Shape, batch: u64, bytes: u64, report: &mut
     };
     floor_empty(floor)?;
     let (values, cpu) = metered(floor, || tools::run_load("floor-produce", &floor.address, &options(bytes, batch)))?;
-    report.add(&shape.title("produce"), "CPU s/GB", Kind::Floor, cpu / shape.gigabytes());
+    add_cpu(report, &shape.title("produce"), Kind::Floor, &cpu, shape.gigabytes());
     report.add(&shape.title("produce"), "MB/s", Kind::Floor, values["mb_per_second"]);
     if shape.acks != "1" {
         return Ok(());
@@ -148,7 +154,7 @@ fn one_floor(floor: &System, shape: &Shape, batch: u64, bytes: u64, report: &mut
         let (values, cpu) = metered(floor, || {
             tools::run_load("floor-consume", &floor.address, &options(bytes, FETCH_BYTES.min(bytes / 100)))
         })?;
-        report.add(&shape.title(verb), "CPU s/GB", Kind::Floor, cpu / shape.gigabytes() / 0.9);
+        add_cpu(report, &shape.title(verb), Kind::Floor, &cpu, shape.gigabytes() * 0.9);
         report.add(&shape.title(verb), "MB/s", Kind::Floor, values["mb_per_second"]);
     }
     Ok(())
@@ -182,7 +188,7 @@ pub(super) fn tail(run: &Run, report: &mut Report) -> Result<()> {
                 consumer.wait()?;
                 produced
             })?;
-            report.add(cell, "CPU s/GB", broker.kind, cpu / gigabytes);
+            add_cpu(report, cell, broker.kind, &cpu, gigabytes);
             batch.get_or_insert(mean_batch(&broker.segments(&topic)?)?);
             delete(broker, &topic)?;
         }
@@ -197,7 +203,7 @@ pub(super) fn tail(run: &Run, report: &mut Report) -> Result<()> {
             consumer.wait()?;
             produced
         })?;
-        report.add(cell, "CPU s/GB", Kind::Floor, cpu / gigabytes);
+        add_cpu(report, cell, Kind::Floor, &cpu, gigabytes);
     }
     Ok(())
 }
@@ -220,11 +226,11 @@ pub(super) fn java_tools(run: &Run, report: &mut Report) -> Result<()> {
             let arguments: Vec<&str> = arguments.into_iter().chain(["--command-property", &bootstrap]).collect();
             let produce = || tools::kafka_tool("org.apache.kafka.tools.ProducerPerformance", &arguments);
             let (_, cpu) = metered(broker, produce)?;
-            report.add("kafka-producer-perf-test 1 KiB, acks all", "CPU s/GB", broker.kind, cpu / gigabytes);
+            add_cpu(report, "kafka-producer-perf-test 1 KiB, acks all", broker.kind, &cpu, gigabytes);
             let arguments = ["--bootstrap-server", &broker.address, "--topic", &topic, "--num-records", &records];
             let consume = || tools::kafka_tool("org.apache.kafka.tools.ConsumerPerformance", &arguments);
             let (_, cpu) = metered(broker, consume)?;
-            report.add("kafka-consumer-perf-test 1 KiB", "CPU s/GB", broker.kind, cpu / gigabytes);
+            add_cpu(report, "kafka-consumer-perf-test 1 KiB", broker.kind, &cpu, gigabytes);
             delete(broker, &topic)?;
         }
     }

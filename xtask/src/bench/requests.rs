@@ -28,9 +28,9 @@ pub(super) fn small(run: &Run, report: &mut Report) -> Result<()> {
                     ("connections", connections.to_string()),
                     ("seconds", (3.0 * run.scale).to_string()),
                 ];
-                let before = broker.cpu_seconds()?;
+                let before = broker.cpu()?;
                 let values = tools::run_load("small", &broker.address, &options)?;
-                let cpu = broker.cpu_seconds()? - before;
+                let cpu = broker.cpu()?.since(&before).total();
                 if round > 0 {
                     report.add(&cell, "requests per CPU s", broker.kind, values["requests"] / cpu.max(0.01));
                     report.add(&cell, "requests/s", broker.kind, values["requests_per_second"]);

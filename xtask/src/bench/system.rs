@@ -56,6 +56,27 @@ impl Kind {
     }
 }
 
+/// CPU seconds of a process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cpu {
+    /// In user space.
+    pub(crate) user: f64,
+    /// In the kernel.
+    pub(crate) kernel: f64,
+}
+
+impl Cpu {
+    /// What was spent after `before`.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self { user: self.user - before.user, kernel: self.kernel - before.kernel }
+    }
+
+    /// In user space and in the kernel.
+    pub(crate) fn total(&self) -> f64 {
+        self.user + self.kernel
+    }
+}
+
 /// A running system; ended when dropped.
 #[derive(Debug)]
 pub(crate) struct System {
@@ -196,12 +217,13 @@ impl System {
         Ok(self.process.as_ref().context("the system does not run")?.id())
     }
 
-    /// CPU seconds that the process has spent, in user space and in the kernel.
-    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+    /// CPU that the process has spent so far.
+    pub(crate) fn cpu(&self) -> Result<Cpu> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()?))?;
         let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-        let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-        Ok(ticks as f64 / TICKS_PER_SECOND)
+        let mut seconds = fields.skip(11).map(|ticks| ticks.parse::<f64>().map(|ticks| ticks / TICKS_PER_SECOND));
+        let mut next = || seconds.next().context("/proc/PID/stat is cut off");
+        Ok(Cpu { user: next()??, kernel: next()?? })
     }
 
     /// Resident memory in MB (PSS: pages that are shared count in part).
