@@ -5,6 +5,9 @@
 
 mod support;
 
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
 use bytes::Bytes;
 use protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use protocol::messages::leave_group_request::MemberIdentity;
@@ -344,4 +347,108 @@ fn a_group_survives_the_death_of_its_broker() {
         assert_eq!(fetched_offset(&fetch(&mut client, "simple", topic, 9), 9).0, 100 + round);
     }
     drop(broker);
+}
+
+/// Apache Kafka over the folder of a broker that has ended.
+struct ApacheKafka(std::process::Child);
+
+impl ApacheKafka {
+    /// `None` if `cargo xtask apache-kafka fetch` has not brought it.
+    fn over(dir: &Path, address: &str) -> Option<Self> {
+        let target = std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from);
+        let libs = target.join("apache-kafka/libs");
+        if !libs.exists() {
+            assert!(std::env::var("CI").is_err(), "`cargo xtask apache-kafka fetch` has to come first");
+            return None;
+        }
+        let port = address.rsplit(':').next().unwrap();
+        let child = Command::new("java")
+            .args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &format!("{}/*", libs.display())])
+            .arg("kafka.Kafka")
+            .arg(dir.join(format!("server-{port}.properties")))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Some(Self(child))
+    }
+
+    fn stop(mut self) {
+        let status = Command::new("kill").arg("-TERM").arg(self.0.id().to_string()).status().unwrap();
+        assert!(status.success());
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for ApacheKafka {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// What an administrator sees of the groups.
+fn picture(client: &mut Client, groups: &[&str], topic: (&str, Uuid)) -> String {
+    use std::fmt::Write;
+
+    let mut text = String::new();
+    let ids = groups.iter().map(|group| (*group).to_owned()).collect();
+    let mut described = client.call(&DescribeGroupsRequest { groups: ids, ..Default::default() }, 5).groups;
+    described.sort_by(|one, other| one.group_id.cmp(&other.group_id));
+    for group in described {
+        writeln!(text, "{group:?}").unwrap();
+    }
+    for group in groups {
+        // While a coordinator loads, it answers with an error and no topics.
+        writeln!(text, "{group} {:?}", fetch(client, group, topic, 9).groups).unwrap();
+    }
+    text
+}
+
+#[test]
+fn apache_kafka_goes_on_with_our_groups_and_we_with_its() {
+    let groups = ["member", "left", "simple"];
+    let mut broker = Broker::fresh("groups_apache_kafka", &QUICK);
+    let mut client = Target::Named(broker.address.clone()).client();
+    client.create_topic("t", &[]);
+    let topic = ("t", topic_id(&mut client, "t"));
+    let committed = |client: &mut Client, group: &str, offset| {
+        let who = Committer { group, member_id: "", generation: -1 };
+        assert_eq!(commit(client, &who, topic, offset, 9), ErrorCode::None);
+    };
+    for group in ["member", "left"] {
+        let joined = join(&mut client, group, 9);
+        sync(&mut client, group, &joined, 5);
+        let who = Committer { group, member_id: &joined.member_id, generation: 1 };
+        assert_eq!(commit(&mut client, &who, topic, 5, 9), ErrorCode::None);
+        if group == "left" {
+            leave(&mut client, group, &joined.member_id, 5);
+        }
+    }
+    committed(&mut client, "simple", 7);
+    let ours = picture(&mut client, &groups, topic);
+    broker.terminate();
+    let Some(kafka) = ApacheKafka::over(&broker.dir, &broker.address) else {
+        eprintln!("skipped: no jars of Apache Kafka in target/apache-kafka/libs");
+        return;
+    };
+    assert!(wait_for(LIMIT, || std::net::TcpStream::connect(&broker.address).is_ok()));
+    let mut client = Target::Named(broker.address.clone()).client();
+    assert!(
+        wait_for(LIMIT, || picture(&mut client, &groups, topic) == ours),
+        "{}",
+        picture(&mut client, &groups, topic)
+    );
+    committed(&mut client, "simple", 8);
+    committed(&mut client, "left", 9);
+    let theirs = picture(&mut client, &groups, topic);
+    kafka.stop();
+    let broker = Broker::over(&broker.dir, &QUICK);
+    let mut client = Target::Named(broker.address.clone()).client();
+    assert!(
+        wait_for(LIMIT, || picture(&mut client, &groups, topic) == theirs),
+        "{}",
+        picture(&mut client, &groups, topic)
+    );
 }
