@@ -18,7 +18,7 @@ pub(super) struct Suite {
 }
 
 /// Every suite, in the order they run.
-pub(super) const SUITES: [Suite; 10] = [
+pub(super) const SUITES: [Suite; 11] = [
     Suite { name: "java-4.3.1", prepare: || java("4.3.1") },
     Suite { name: "java-3.9.1", prepare: || java("3.9.1") },
     Suite { name: "java-2.8.2", prepare: || java("2.8.2") },
@@ -28,6 +28,7 @@ pub(super) const SUITES: [Suite; 10] = [
     Suite { name: "go", prepare: go },
     Suite { name: "kcat", prepare: kcat },
     Suite { name: "tools", prepare: tools },
+    Suite { name: "disk", prepare: disk },
     Suite { name: "client", prepare: client },
 ];
 
@@ -132,6 +133,20 @@ fn tools() -> Result<Command> {
     apache_kafka::fetch().map_err(|error| Missing(format!("{error:#}")))?;
     let mut command = script("interop/tools/tools_suite.py");
     command.env("KAFKA_HOME", apache_kafka::home());
+    Ok(command)
+}
+
+fn disk() -> Result<Command> {
+    need("python3")?;
+    need("javac")?;
+    apache_kafka::fetch().map_err(|error| Missing(format!("{error:#}")))?;
+    let classes = scratch().join("disk/classes");
+    fs::create_dir_all(&classes)?;
+    let mut javac = Command::new("javac");
+    javac.args(["-nowarn", "-cp"]).arg(apache_kafka::home().join("libs/*")).arg("-d").arg(&classes);
+    process::output(javac.arg(workspace::root().join("interop/disk/Disk.java")))?;
+    let mut command = script("interop/disk/disk_suite.py");
+    command.env("KAFKA_HOME", apache_kafka::home()).env("CLASSES", classes);
     Ok(command)
 }
 
