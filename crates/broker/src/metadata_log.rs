@@ -8,6 +8,7 @@ use bytes::Bytes;
 use metadata::MetadataLoader;
 use metadata::VersionedRecord;
 use metadata::checkpoint::{CheckpointWriter, read_checkpoint};
+use metadata::config::BrokerConfig;
 use metadata::snapshot_records;
 use metadata::{ClusterImage, Provenance};
 use platform::Disk;
@@ -30,13 +31,15 @@ const QUORUM_STATE: &str = "quorum-state";
 /// Bytes read from the log at a time while loading.
 const READ_CHUNK: u32 = 8 << 20;
 
-/// Who this node is to the quorum.
+/// Who this node is to the quorum, and how it keeps the log.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// This replica.
     pub key: VoterKey,
     /// `controller.quorum.voters`; empty where the voters are in the log.
     pub static_voters: VoterSet,
+    /// When segments roll.
+    pub log_config: LogConfig,
 }
 
 /// The metadata log and its state machine.
@@ -45,6 +48,7 @@ pub struct MetadataLog {
     dir: PathBuf,
     log: Log,
     node: Node,
+    replayed_bytes: u64,
 }
 
 impl MetadataLog {
@@ -62,7 +66,7 @@ impl MetadataLog {
         let snapshot = newest_snapshot(disk.as_ref(), &dir)?;
         let options = OpenOptions {
             topic_id: Some(Uuid::METADATA_TOPIC_ID),
-            config: Arc::new(log_config()),
+            config: Arc::new(identity.log_config.clone()),
             now_ms,
             ..OpenOptions::new(dir.clone(), TopicPartition::new(TOPIC, 0))
         };
@@ -79,14 +83,17 @@ impl MetadataLog {
         let end = log.log_end_offset();
         log.set_high_watermark(end);
         let mut at = loader.next_offset().max(log.log_start_offset());
+        let mut replayed_bytes = 0;
         while at < end {
             let bytes = read_from(&log, at, end)?;
+            replayed_bytes += bytes.len() as u64;
             at = voters.read(&bytes)?.unwrap_or(end);
             loader.load_batches(&bytes)?;
         }
         let state = read_quorum_state(disk.as_ref(), &dir)?;
-        let node = Node::new(voters.node_config(identity), state, end, log.latest_epoch().unwrap_or(0))?;
-        Ok(Self { disk, dir, log, node })
+        let epoch = log.latest_epoch().or(snapshot.map(|id| id.epoch)).unwrap_or(0);
+        let node = Node::new(voters.node_config(identity), state, end, epoch)?;
+        Ok(Self { disk, dir, log, node, replayed_bytes })
     }
 
     /// Takes one event and carries out what comes of it. Returns the new high watermark if it moved.
@@ -148,6 +155,12 @@ impl MetadataLog {
     #[must_use]
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// Bytes of the log that no snapshot covered when it was opened.
+    #[must_use]
+    pub fn replayed_bytes(&self) -> u64 {
+        self.replayed_bytes
     }
 
     /// Writes a snapshot of `image` and drops what it replaces: older snapshots, and segments that it covers wholly.
@@ -264,9 +277,16 @@ impl SeenVoters {
     }
 }
 
-/// Kafka's settings of the metadata log (`MetadataLogConfig`).
-fn log_config() -> LogConfig {
-    LogConfig { max_message_bytes: 8 << 20, retention_bytes: -1, retention_ms: -1, ..LogConfig::default() }
+/// The settings of the metadata log (`MetadataLogConfig`). What is dropped is decided by snapshots alone.
+pub(crate) fn log_config(config: &BrokerConfig) -> LogConfig {
+    LogConfig {
+        segment_bytes: u32::try_from(config.metadata_log_segment_bytes()).unwrap_or(u32::MAX),
+        segment_ms: config.metadata_log_segment_ms(),
+        max_message_bytes: 8 << 20,
+        retention_bytes: -1,
+        retention_ms: -1,
+        ..LogConfig::default()
+    }
 }
 
 fn newest_snapshot(disk: &dyn Disk, dir: &Path) -> Result<Option<SnapshotId>, StartError> {

@@ -163,8 +163,8 @@ impl Quorum {
     ) -> Self {
         let endpoints = bound.iter().filter(|at| at.audience == Audience::Controllers).cloned().collect();
         let kraft_version = log.node().config().kraft_version;
-        let state =
-            State { log, loader, controller, snapshot_bytes: 0, snapshot_ms: 0, broker_epoch: -1, failed: false };
+        let snapshot_bytes = log.replayed_bytes();
+        let state = State { log, loader, controller, snapshot_bytes, snapshot_ms: 0, broker_epoch: -1, failed: false };
         Self {
             state: Mutex::new(state),
             registration,

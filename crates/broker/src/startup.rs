@@ -57,7 +57,8 @@ pub fn start(
         incarnation_id: seams.random.uuid(),
     };
     let key = VoterKey { id: identity.node_id, directory_id: properties.directory_id };
-    let voter = metadata_log::Identity { key, static_voters: static_voters(&config) };
+    let log_config = metadata_log::log_config(&config);
+    let voter = metadata_log::Identity { key, static_voters: static_voters(&config), log_config };
     let mut loader = MetadataLoader::new();
     let log = MetadataLog::open(Arc::clone(&disk), &metadata_dir, &voter, now_ms, &mut loader)?;
     let bootstrap = format::read_bootstrap(disk.as_ref(), &metadata_dir)?;
