@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use platform::{Disk, Random, Space};
 use protocol::types::{Offset, TimestampMs};
 use protocol::{TopicPartition, Uuid};
-use storage::{Checkpoints, Log, LogDir, LogDirOptions, OpenOptions, StorageError};
+use storage::{Checkpoints, Log, LogDir, LogDirOptions, OpenOptions, StorageError, Unsynced};
 use tracing::{error, info, warn};
 
 use crate::metadata_log;
@@ -206,13 +206,13 @@ impl LogManager {
     /// Enforces retention, writes checkpoints, removes what is due.
     pub fn housekeeping(&self, partitions: &[Arc<Partition>], schedule: Schedule, now_ms: TimestampMs) {
         // Kafka, too, syncs a segment soon after it was sealed: a crash then costs a scan of the last one only.
-        partitions.iter().for_each(|partition| flush_sealed(partition));
+        let flushed = partitions.iter().filter(|partition| flush_sealed(partition)).count();
         if due(&self.last_retention_ms, schedule.retention_ms, now_ms) {
             for partition in partitions {
                 self.enforce_retention(partition, now_ms);
             }
         }
-        if due(&self.last_checkpoint_ms, schedule.checkpoint_ms, now_ms) {
+        if due(&self.last_checkpoint_ms, schedule.checkpoint_ms, now_ms) || flushed > 0 {
             self.write_checkpoints(partitions);
         }
         let mut doomed = self.doomed.lock();
@@ -302,24 +302,25 @@ impl LogManager {
     }
 }
 
-fn flush_sealed(partition: &Partition) {
+/// Syncs the segments that were sealed since the last time. Whether there were any.
+fn flush_sealed(partition: &Partition) -> bool {
     let sealed = partition.log().flush_sealed_files();
-    let (unsynced, end) = match sealed {
-        Ok(None) | Err(StorageError::Offline) => return,
-        Ok(Some(sealed)) => sealed,
+    let synced = match sealed {
+        Ok(None) | Err(StorageError::Offline) => return false,
+        Ok(Some((unsynced, end))) => unsynced.iter().try_for_each(Unsynced::sync_data).map(|()| end),
         Err(cause) => {
-            error!(partition = %partition.topic_partition, %cause, "could not sync sealed segments");
-            return;
+            error!(partition = %partition.topic_partition, %cause, "could not open what is to be synced");
+            return false;
         }
     };
-    for unsynced in unsynced {
-        if let Err(cause) = unsynced.sync_data() {
-            error!(partition = %partition.topic_partition, %cause, "could not sync sealed segments");
+    match synced {
+        Ok(end) => partition.log().flushed(end),
+        Err(cause) => {
+            error!(partition = %partition.topic_partition, %cause, "could not sync a log");
             partition.log().fail();
-            return;
         }
     }
-    partition.log().flushed(end);
+    true
 }
 
 fn due(last: &AtomicI64, interval_ms: i64, now_ms: TimestampMs) -> bool {

@@ -51,6 +51,7 @@ impl Partition {
         // The only replica is in sync with itself: all that recovery kept is committed.
         let end = log.log_end_offset();
         log.set_high_watermark(end);
+        log.assign_epoch(leader_epoch);
         let view = log.view_cell();
         Self {
             topic_partition,
@@ -96,6 +97,7 @@ impl Partition {
     /// Moves to a later epoch.
     pub fn set_leader_epoch(&self, epoch: LeaderEpoch) {
         self.leader_epoch.fetch_max(epoch, Ordering::AcqRel);
+        self.log.lock().assign_epoch(epoch);
     }
 
     /// Refuses an epoch that a client got from other metadata than ours (KIP-320).

@@ -149,7 +149,7 @@ impl Log {
         });
         let unindexed = self.segments.iter().position(|segment| !found.indexes.contains(&segment.base_offset()));
         match unclean.into_iter().chain(unindexed).min() {
-            Some(first) => self.recover_from(first)?,
+            Some(first) => self.recover_from(first, options.recovery_point)?,
             None => self.trust_files()?,
         }
         if self.log_end_offset < options.log_start_offset {
@@ -232,7 +232,7 @@ impl Log {
     }
 
     /// Checks all from segment `first` on and cuts the log where it ends to make sense.
-    fn recover_from(&mut self, first: usize) -> Result<(), StorageError> {
+    fn recover_from(&mut self, first: usize, checkpoint: Offset) -> Result<(), StorageError> {
         let base_offset = self.segments[first].base_offset();
         let place = Arc::clone(&self.place);
         self.producers.remove_snapshots(&place, |offset| offset > base_offset)?;
@@ -255,8 +255,10 @@ impl Log {
                 return self.remove_segments(&lost);
             }
             segment.write_indexes()?;
-            // The checkpoint may be past this segment, so that no other recovery would come by here.
-            self.sync_sealed(&segment)?;
+            if self.log_end_offset <= checkpoint {
+                // No other recovery would come by here.
+                self.sync_sealed(&segment)?;
+            }
             segment.deactivate();
             self.producers.take_snapshot(&place)?;
             self.log_end_offset = self.segments[at + 1].base_offset();
