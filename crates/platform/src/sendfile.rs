@@ -1,8 +1,9 @@
 //! From files and buffers to a socket.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::BorrowedFd;
 
+use rustix::io::ReadWriteFlags;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
 use crate::disk::File;
@@ -17,6 +18,16 @@ pub fn send(file: &dyn File, position: u64, len: usize, socket: BorrowedFd<'_>) 
     let Some(fd) = file.fd() else { return copy(file, position, len, socket) };
     let mut offset = position;
     Ok(rustix::fs::sendfile(socket, fd, Some(&mut offset), len)?)
+}
+
+/// Whether the byte of `file` at `position` can be read without waiting for the disk. Where the file system cannot tell, it
+/// counts as ready.
+#[must_use]
+pub fn is_ready(file: &dyn File, position: u64) -> bool {
+    let Some(fd) = file.fd() else { return true };
+    let mut byte = [0];
+    let read = rustix::io::preadv2(fd, &mut [IoSliceMut::new(&mut byte)], position, ReadWriteFlags::NOWAIT);
+    !matches!(read, Err(rustix::io::Errno::AGAIN))
 }
 
 fn copy(file: &dyn File, position: u64, len: usize, socket: BorrowedFd<'_>) -> io::Result<usize> {
@@ -51,6 +62,7 @@ mod tests {
         assert_eq!(write_gathered(to.as_fd(), &[IoSlice::new(b"head"), IoSlice::new(b":")], true).unwrap(), 5);
         assert_eq!(send(file.as_ref(), 3, 4, to.as_fd()).unwrap(), 4);
         assert_eq!(send(file.as_ref(), 10, 4, to.as_fd()).unwrap(), 0);
+        assert!(is_ready(file.as_ref(), 3), "it was written a moment ago");
         drop(to);
         let mut received = String::new();
         from.read_to_string(&mut received).unwrap();

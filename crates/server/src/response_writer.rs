@@ -15,6 +15,9 @@ use tokio::net::TcpStream;
 /// Pieces given to one gathering write.
 const MAX_PIECES: usize = 64;
 
+/// A socket takes about this much of a file at once.
+const PROBE_BYTES: u64 = 256 << 10;
+
 enum Piece {
     Bytes(Bytes),
     File { slice: FileSlice, sent: u64 },
@@ -102,9 +105,17 @@ impl ResponseWriter {
     fn send_file(&mut self, stream: &TcpStream) -> io::Result<usize> {
         let Some(Piece::File { slice, sent }) = self.pieces.front_mut() else { return Ok(0) };
         let left = u64::from(slice.len) - *sent;
-        let moved = stream.try_io(Interest::WRITABLE, || {
-            platform::sendfile::send(slice.file.as_ref(), slice.position + *sent, left as usize, stream.as_fd())
-        })?;
+        let position = slice.position + *sent;
+        let file = slice.file.as_ref();
+        let send = || platform::sendfile::send(file, position, left as usize, stream.as_fd());
+        // The far end is asked for: the kernel reads ahead, so it is the last to come in. Records that are on their way from
+        // the disk must not hold up the other connections of this thread.
+        let last = position + left.min(PROBE_BYTES) - 1;
+        let moved = if platform::sendfile::is_ready(file, position) && platform::sendfile::is_ready(file, last) {
+            stream.try_io(Interest::WRITABLE, send)?
+        } else {
+            tokio::task::block_in_place(|| stream.try_io(Interest::WRITABLE, send))?
+        };
         if moved == 0 && left > 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

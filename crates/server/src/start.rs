@@ -21,14 +21,14 @@ use crate::timer_driver;
 /// What the command line says.
 #[derive(Debug, Clone, Default)]
 pub struct ServerOptions {
-    /// `--config FILE`; without it the node runs on [`EMBEDDED`] and formats its directory itself.
+    /// `--config FILE`; without it the node runs on a built-in one and formats its directory itself.
     pub config: Option<PathBuf>,
     /// `--override NAME=VALUE`.
     pub overrides: Vec<(String, String)>,
 }
 
 /// The configuration of a node that was given none: broker and controller in one, on this machine only.
-pub const EMBEDDED: &str = "\
+pub(crate) const EMBEDDED: &str = "\
 process.roles=broker,controller
 node.id=1
 listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093
