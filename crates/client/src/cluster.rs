@@ -115,9 +115,11 @@ impl Client {
     /// Connects to the first bootstrap server that answers and learns the brokers of its cluster. Tries again, with
     /// `retry.backoff.ms` between the rounds, until `default.api.timeout.ms` is over.
     /// # Errors
-    /// [`ClientError::InvalidConfig`] if `bootstrap.servers` is empty or malformed; the last failure otherwise.
+    /// [`ClientError::InvalidConfig`] if `bootstrap.servers` is empty or malformed or has no name that can be resolved;
+    /// the last failure otherwise.
     pub async fn connect(config: ClientConfig) -> Result<Self, ClientError> {
         check_bootstrap_servers(&config.bootstrap_servers)?;
+        resolve_any(&config.bootstrap_servers).await?;
         let options = ConnectOptions {
             client_id: config.client_id.as_str().into(),
             request_timeout: config.request_timeout,
@@ -137,12 +139,18 @@ impl Client {
         Ok(client)
     }
 
-    /// A client of the same cluster that shares no connections with this one, as for a consumer, whose requests wait long.
+    /// A client of the same cluster that shares no connections with this one, as for a consumer, whose requests wait
+    /// long. It is called `name` where the configuration has no `client.id`.
     #[must_use]
-    pub fn with_own_connections(&self) -> Self {
+    pub fn with_own_connections(&self, name: &str) -> Self {
+        let mut config = self.inner.config.clone();
+        if config.client_id.is_empty() {
+            name.clone_into(&mut config.client_id);
+        }
+        let options = ConnectOptions { client_id: config.client_id.as_str().into(), ..self.inner.options.clone() };
         let inner = Inner {
-            config: self.inner.config.clone(),
-            options: self.inner.options.clone(),
+            config,
+            options,
             metadata: watch::Sender::new(self.cluster()),
             slots: Mutex::default(),
             coordinators: Coordinators::default(),
@@ -378,19 +386,32 @@ pub(crate) fn backoff(first: Duration, max: Duration, failures: u32) -> Duration
     first.saturating_mul(1u32.checked_shl(failures.min(31)).unwrap_or(u32::MAX)).min(max.max(first))
 }
 
-fn check_bootstrap_servers(servers: &[String]) -> Result<(), ClientError> {
-    let invalid = |value: &str, reason: &str| ClientError::InvalidConfig {
+fn invalid_bootstrap(value: &str, reason: &str) -> ClientError {
+    ClientError::InvalidConfig {
         name: "bootstrap.servers".to_owned(),
         value: value.to_owned(),
         reason: reason.to_owned(),
-    };
+    }
+}
+
+/// A cluster may be down for a while; a name that does not exist is a mistake.
+async fn resolve_any(servers: &[String]) -> Result<(), ClientError> {
+    for server in servers {
+        if tokio::net::lookup_host(server).await.is_ok_and(|mut addresses| addresses.next().is_some()) {
+            return Ok(());
+        }
+    }
+    Err(invalid_bootstrap(&servers.join(","), "No resolvable bootstrap urls given in bootstrap.servers"))
+}
+
+fn check_bootstrap_servers(servers: &[String]) -> Result<(), ClientError> {
     if servers.is_empty() {
-        return Err(invalid("[]", "No bootstrap urls given in bootstrap.servers"));
+        return Err(invalid_bootstrap("[]", "No bootstrap urls given in bootstrap.servers"));
     }
     for server in servers {
         let port = server.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
         if port.is_none() {
-            return Err(invalid(server, "Invalid url in bootstrap.servers: host:port is expected"));
+            return Err(invalid_bootstrap(server, "Invalid url in bootstrap.servers: host:port is expected"));
         }
     }
     Ok(())

@@ -121,6 +121,9 @@ impl ConsumerConfig {
     /// # Errors
     /// [`ClientError::InvalidConfig`] for a value out of range.
     pub fn from_properties(properties: &Properties) -> Result<Self, ClientError> {
+        if properties.value("group.protocol").is_some_and(|name| !name.eq_ignore_ascii_case("classic")) {
+            return Err(properties.invalid("group.protocol", "this client speaks the classic protocol only"));
+        }
         let default = Self::default();
         let name = |name| properties.value(name).filter(|value| !value.is_empty()).map(str::to_owned);
         let bytes = |name: &str, default: i32| -> Result<i32, ClientError> {

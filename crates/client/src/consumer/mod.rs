@@ -16,6 +16,7 @@ mod session;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -121,7 +122,7 @@ impl Consumer {
         }
         let (reports, events) = mpsc::channel(MAX_EVENTS);
         Ok(Self {
-            client: client.with_own_connections(),
+            client: client.with_own_connections(&default_client_id(&config)),
             auto_commit_at: Instant::now() + config.auto_commit_interval,
             config: Arc::new(config),
             subscription: Subscription::None,
@@ -380,5 +381,15 @@ impl Consumer {
             self.assigned(partition)?.paused = paused;
             Ok(())
         })
+    }
+}
+
+/// What Kafka's consumers call themselves without a `client.id`; ids of members begin with it.
+fn default_client_id(config: &ConsumerConfig) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let group = config.group_id.as_deref().unwrap_or("null");
+    match &config.group_instance_id {
+        Some(instance) => format!("consumer-{group}-{instance}"),
+        None => format!("consumer-{group}-{}", NEXT.fetch_add(1, Ordering::Relaxed)),
     }
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
-use protocol::record::{BatchBuilder, BatchSettings, Compression, HEADER_SIZE, increment_sequence, patch_producer};
+use protocol::record::{
+    Batch as RecordBatch, BatchBuilder, BatchSettings, Compression, HEADER_SIZE, increment_sequence, patch_producer,
+};
 use protocol::types::{ProducerEpoch, ProducerId, Sequence, TimestampMs};
 use protocol::{ErrorCode, TopicPartition};
 use tokio::time::Instant;
@@ -32,10 +34,19 @@ struct Stamp {
     base_sequence: Sequence,
 }
 
+impl Stamp {
+    /// The stamp of the part that begins with the record `first`.
+    fn after(self, first: i32) -> Self {
+        Self { base_sequence: increment_sequence(self.base_sequence, first), ..self }
+    }
+}
+
 /// A batch that takes no more records.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) id: u64,
+    /// Index of its first record in the batch that it was split from.
+    first: u32,
     pub(super) outcome: Arc<Outcome>,
     pub(super) bytes: Bytes,
     /// Permits of the buffer memory that it holds.
@@ -289,9 +300,50 @@ impl PartitionQueue {
         batch.attempts += 1;
         batch.not_before = now + pause;
         batch.last_error = Some(error);
-        let place = state.closed.partition_point(|other| other.id < batch.id);
-        state.closed.insert(place, batch);
+        state.requeue(batch);
         None
+    }
+
+    /// Replaces a batch that the broker finds too large by two halves, with its sequences; a single record is given back.
+    pub(super) fn split(&self, batch: Batch) -> Option<Batch> {
+        let Some((front, back)) = self.halves(&batch) else { return Some(batch) };
+        let parts = [&front, &back].map(|part| (part.first - batch.first, part.outcome.clone()));
+        let mut state = self.state.lock();
+        state.landed();
+        state.requeue(front);
+        state.requeue(back);
+        drop(state);
+        batch.outcome.split(parts.into());
+        None
+    }
+
+    fn halves(&self, batch: &Batch) -> Option<(Batch, Batch)> {
+        let middle = batch.records / 2;
+        if middle == 0 {
+            return None;
+        }
+        let records = RecordBatch::parse(&batch.bytes).ok()?.records().ok()?;
+        let mut builders = [0, middle].map(|first| (first, BatchBuilder::new(self.settings(batch.stamp, first))));
+        for (at, record) in (0..).zip(records) {
+            let record = record.ok()?;
+            let builder = &mut builders[usize::from(at >= middle)].1;
+            builder.append(record.timestamp, record.key.as_deref(), record.value.as_deref(), &record.headers);
+        }
+        let [front, back] = builders.map(|(first, builder)| Batch {
+            id: batch.id,
+            first: batch.first + first.cast_unsigned(),
+            outcome: Arc::new(Outcome::new(self.topic_partition.clone())),
+            records: builder.records_count(),
+            bytes: builder.build(),
+            // All of the memory goes back with the second half.
+            memory: if first == 0 { 0 } else { batch.memory },
+            created: batch.created,
+            attempts: batch.attempts + 1,
+            not_before: batch.created,
+            stamp: batch.stamp.map(|stamp| stamp.after(first)),
+            last_error: None,
+        });
+        Some((front, back))
     }
 
     /// Takes everything out, as the producer failed or is closed.
@@ -312,21 +364,32 @@ impl PartitionQueue {
     }
 
     fn new_batch(&self, id: u64, memory: usize) -> OpenBatch {
-        let settings = BatchSettings {
+        let mut builder = BatchBuilder::new(self.settings(None, 0));
+        builder.reserve(memory);
+        let outcome = Arc::new(Outcome::new(self.topic_partition.clone()));
+        OpenBatch { id, outcome, builder, memory, created: Instant::now() }
+    }
+
+    /// Settings of a batch, with the sequences of the part from the record `first` on if there are any already.
+    fn settings(&self, stamp: Option<Stamp>, first: i32) -> BatchSettings {
+        let mut settings = BatchSettings {
             compression: self.limits.compression,
             level: self.limits.compression_level,
             ..BatchSettings::default()
         };
-        let mut builder = BatchBuilder::new(settings);
-        builder.reserve(memory);
-        let outcome = Arc::new(Outcome::new(self.topic_partition.clone()));
-        OpenBatch { id, outcome, builder, memory, created: Instant::now() }
+        if let Some(stamp) = stamp {
+            settings.producer_id = stamp.identity.producer_id;
+            settings.producer_epoch = stamp.identity.epoch;
+            settings.base_sequence = stamp.after(first).base_sequence;
+        }
+        settings
     }
 
     fn close(&self, state: &mut State) {
         let Some(open) = state.open.take() else { return };
         state.closed.push_back(Batch {
             id: open.id,
+            first: 0,
             outcome: open.outcome,
             records: open.builder.records_count(),
             bytes: open.builder.build(),
@@ -341,6 +404,13 @@ impl PartitionQueue {
 }
 
 impl State {
+    /// Puts a batch back into its place.
+    fn requeue(&mut self, batch: Batch) {
+        let key = (batch.id, batch.first);
+        let place = self.closed.partition_point(|other| (other.id, other.first) < key);
+        self.closed.insert(place, batch);
+    }
+
     fn landed(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
         if self.in_flight == 0 {

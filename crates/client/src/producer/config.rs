@@ -87,6 +87,11 @@ impl ProducerConfig {
     /// # Errors
     /// [`ClientError::InvalidConfig`] for a value out of range, or settings that exclude each other.
     pub fn from_properties(properties: &Properties) -> Result<Self, ClientError> {
+        for name in ["transactional.id", "partitioner.class"] {
+            if properties.value(name).is_some_and(|value| !value.is_empty()) {
+                return Err(properties.invalid(name, "this client does not support it"));
+            }
+        }
         let default = Self::default();
         let compression = properties.choice("compression.type", default.compression, Compression::from_name)?;
         let level = match compression {

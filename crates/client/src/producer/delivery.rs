@@ -34,31 +34,47 @@ impl Delivery {
     /// # Errors
     /// The last failure, after all retries.
     pub async fn delivered(self) -> Result<RecordMetadata, ClientError> {
-        self.outcome.wait().await;
-        self.result().unwrap_or(Err(ClientError::Closed))
+        loop {
+            self.leaf().0.wait().await;
+            if let Some(result) = self.result() {
+                return result;
+            }
+        }
     }
 
-    /// Whether both records went into one batch, and so share their outcome.
+    /// Whether both records are in one batch, and so share their outcome.
     #[must_use]
     pub fn shares_batch(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.outcome, &other.outcome)
+        Arc::ptr_eq(self.leaf().0, other.leaf().0)
     }
 
     /// The result, if there is one already.
     #[must_use]
     pub fn result(&self) -> Option<Result<RecordMetadata, ClientError>> {
-        let written = match self.outcome.result.get()? {
-            Ok(written) => written,
-            Err(error) => return Some(Err(error.clone())),
+        let (outcome, index) = self.leaf();
+        let written = match outcome.result.get()? {
+            Settled::Written(written) => written,
+            Settled::Failed(error) => return Some(Err(error.clone())),
+            // It was split just now.
+            Settled::Split(_) => return None,
         };
-        let offset = if written.base_offset < 0 { -1 } else { written.base_offset + Offset::from(self.index) };
-        let topic_partition = &self.outcome.topic_partition;
+        let offset = if written.base_offset < 0 { -1 } else { written.base_offset + Offset::from(index) };
         Some(Ok(RecordMetadata {
-            topic: topic_partition.topic.clone(),
-            partition: topic_partition.partition,
+            topic: outcome.topic_partition.topic.clone(),
+            partition: outcome.topic_partition.partition,
             offset,
             timestamp: if written.log_append_time < 0 { self.timestamp } else { written.log_append_time },
         }))
+    }
+
+    /// The outcome of the batch that the record is in by now, and its index there.
+    fn leaf(&self) -> (&Arc<Outcome>, u32) {
+        let (mut outcome, mut index) = (&self.outcome, self.index);
+        while let Some(Settled::Split(parts)) = outcome.result.get() {
+            let Some((first, part)) = parts.iter().rev().find(|(first, _)| *first <= index) else { break };
+            (outcome, index) = (part, index - first);
+        }
+        (outcome, index)
     }
 }
 
@@ -69,11 +85,20 @@ pub(super) struct Written {
     pub(super) log_append_time: TimestampMs,
 }
 
+/// What became of a batch.
+#[derive(Debug)]
+enum Settled {
+    Written(Written),
+    Failed(ClientError),
+    /// It was too large: smaller ones went in its place, each beginning with the record of this index.
+    Split(Vec<(u32, Arc<Outcome>)>),
+}
+
 /// The outcome of one batch; set once.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) topic_partition: TopicPartition,
-    result: OnceLock<Result<Written, ClientError>>,
+    result: OnceLock<Settled>,
     done: Notify,
 }
 
@@ -82,11 +107,20 @@ impl Outcome {
         Self { topic_partition, result: OnceLock::new(), done: Notify::new() }
     }
 
-    /// Sets the result; false if there was one.
-    pub(super) fn complete(&self, result: Result<Written, ClientError>) -> bool {
-        let first = self.result.set(result).is_ok();
+    /// Sets the result, if there is none yet.
+    pub(super) fn complete(&self, result: Result<Written, ClientError>) {
+        self.settle(result.map_or_else(Settled::Failed, Settled::Written));
+    }
+
+    /// Leaves the result to the outcomes of smaller batches.
+    pub(super) fn split(&self, parts: Vec<(u32, Arc<Self>)>) {
+        self.settle(Settled::Split(parts));
+    }
+
+    fn settle(&self, settled: Settled) {
+        // The first result stands: a batch that was given up may still be answered.
+        let _ = self.result.set(settled);
         self.done.notify_waiters();
-        first
     }
 
     async fn wait(&self) {

@@ -15,7 +15,7 @@ mod tests;
 mod topics;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use protocol::record::{BatchBuilder, HEADER_SIZE, Header};
 use protocol::types::{PartitionIndex, TimestampMs};
@@ -62,12 +62,14 @@ impl Drop for Producer {
 }
 
 impl Producer {
-    /// Starts a producer on the connections of `client`.
+    /// Starts a producer with connections of its own to the cluster of `client`.
     /// # Errors
     /// [`ClientError::InvalidConfig`] if settings exclude each other.
     pub fn new(client: Client, config: ProducerConfig) -> Result<Self, ClientError> {
         config.check()?;
-        let shared = Arc::new(Shared::new(client, config));
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("producer-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let shared = Arc::new(Shared::new(client.with_own_connections(&name), config));
         let sender = tokio::spawn(sender::run(shared.clone()));
         Ok(Self { shared, sender })
     }

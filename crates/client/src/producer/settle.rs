@@ -6,6 +6,7 @@ use protocol::ErrorCode;
 use protocol::messages::ProduceResponse;
 use tokio::time::Instant;
 
+use super::batches::PartitionQueue;
 use super::request::{QueuedBatch, Results};
 use super::shared::Shared;
 use crate::{ClientError, ClusterMetadata};
@@ -43,13 +44,29 @@ pub(super) fn settle_failure(shared: &Arc<Shared>, batches: Vec<QueuedBatch>, er
     let config = shared.client.config();
     let now = Instant::now();
     for (queue, batch) in batches {
+        let id = batch.id;
+        let batch = match error.code() {
+            ErrorCode::MessageTooLarge => match queue.split(batch) {
+                None => {
+                    shared.note_split(id);
+                    reschedule(shared, &queue);
+                    continue;
+                }
+                Some(single) => single,
+            },
+            _ => batch,
+        };
         let pause = queue.pause(&batch, config.retry_backoff, config.retry_backoff_max);
         if let Some(given_up) = queue.failed(batch, error.clone(), now, pause) {
             shared.follow_up(given_up);
         }
-        if queue.schedule() {
-            shared.schedule(&queue);
-        }
+        reschedule(shared, &queue);
+    }
+}
+
+fn reschedule(shared: &Shared, queue: &Arc<PartitionQueue>) {
+    if queue.schedule() {
+        shared.schedule(queue);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the callers of a producer, its sender task and the responses share.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -32,7 +33,8 @@ pub(super) struct Shared {
     flushing: AtomicUsize,
     scheduled: Mutex<Vec<Arc<PartitionQueue>>>,
     next_batch_id: AtomicU64,
-    incomplete: Mutex<BTreeSet<u64>>,
+    /// Ids of batches without a result, and into how many each is split.
+    incomplete: Mutex<BTreeMap<u64, usize>>,
     completed: Notify,
     fatal: Mutex<Option<ClientError>>,
 }
@@ -183,7 +185,7 @@ impl Shared {
 
     pub(super) fn new_batch_id(&self) -> u64 {
         let id = self.next_batch_id.fetch_add(1, Ordering::Relaxed);
-        self.incomplete.lock().insert(id);
+        self.incomplete.lock().insert(id, 1);
         id
     }
 
@@ -207,7 +209,7 @@ impl Shared {
         let until = self.next_batch_id.load(Ordering::Acquire);
         loop {
             let completed = self.completed.notified();
-            if self.incomplete.lock().first().is_none_or(|oldest| *oldest >= until) {
+            if self.incomplete.lock().first_key_value().is_none_or(|(oldest, _)| *oldest >= until) {
                 break;
             }
             completed.await;
@@ -219,8 +221,18 @@ impl Shared {
     pub(super) fn complete(&self, batch: &Batch, result: Result<Written, ClientError>) {
         batch.outcome.complete(result);
         self.memory.add_permits(batch.memory);
-        self.incomplete.lock().remove(&batch.id);
+        if let Entry::Occupied(mut left) = self.incomplete.lock().entry(batch.id) {
+            *left.get_mut() -= 1;
+            if *left.get() == 0 {
+                left.remove();
+            }
+        }
         self.completed.notify_waiters();
+    }
+
+    /// A batch became two, which both have to be completed.
+    pub(super) fn note_split(&self, id: u64) {
+        self.incomplete.lock().entry(id).and_modify(|parts| *parts += 1);
     }
 
     /// Completes a batch that was given up, and leaves its epoch behind.

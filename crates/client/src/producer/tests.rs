@@ -7,8 +7,9 @@ use protocol::record::{Batch as RecordBatch, Compression};
 use protocol::{ErrorCode, TopicPartition};
 use tokio::time::Instant;
 
-use super::Record;
 use super::batches::{Appended, Batch, BatchLimits, Identity, PartitionQueue, TakeContext, Taken, Wake};
+use super::delivery::Written;
+use super::{Delivery, Record};
 use crate::ClientError;
 
 const IDENTITY: Identity = Identity { producer_id: 7, epoch: 0 };
@@ -26,12 +27,20 @@ fn queue(batch_size: usize) -> PartitionQueue {
     PartitionQueue::new(TopicPartition::new("t", 0), limits)
 }
 
-fn append(queue: &PartitionQueue, id: u64, value: &[u8]) -> Wake {
+fn append_record(queue: &PartitionQueue, id: u64, value: &[u8]) -> (Delivery, Wake) {
     let record = Record { topic: "t", value: Some(value), ..Record::default() };
     match queue.append(&record, 1000, |_| true, || id) {
-        Appended::Taken { wake, .. } => wake,
+        Appended::Taken { delivery, wake, .. } => (delivery, wake),
         Appended::NeedsMemory(_) => panic!("there is memory"),
     }
+}
+
+fn append(queue: &PartitionQueue, id: u64, value: &[u8]) -> Wake {
+    append_record(queue, id, value).1
+}
+
+fn deliver(queue: &PartitionQueue, id: u64, value: &[u8]) -> Delivery {
+    append_record(queue, id, value).0
 }
 
 /// Three batches of one record each.
@@ -145,4 +154,29 @@ async fn old_batches_expire() {
     let queue = three_batches();
     assert!(queue.expire(Instant::now()).is_empty());
     assert_eq!(queue.expire(Instant::now() + Duration::from_secs(121)).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_too_large_goes_in_halves_with_the_same_sequences() {
+    let queue = queue(1000);
+    let deliveries: Vec<Delivery> = (0..5u8).map(|value| deliver(&queue, 1, &[value])).collect();
+    assert!(queue.split(take(&queue)).is_none());
+    let mut base_offset = 100;
+    for (first, count) in [(0, 2), (2, 3)] {
+        let half = take(&queue);
+        let parsed = RecordBatch::parse(&half.bytes).unwrap();
+        let values: Vec<u8> = parsed.records().unwrap().map(|record| record.unwrap().value.unwrap()[0]).collect();
+        assert_eq!((values, sequence(&half)), ((first..first + count).collect(), (0, i32::from(first))));
+        assert!(!matches!(take_as(&queue, IDENTITY), Taken::Batch(_)), "halves go one by one");
+        queue.acknowledged(&half);
+        half.outcome.complete(Ok(Written { base_offset, log_append_time: -1 }));
+        base_offset += 10;
+    }
+    let mut offsets = Vec::new();
+    for delivery in deliveries {
+        offsets.push(delivery.delivered().await.unwrap().offset);
+    }
+    assert_eq!(offsets, [100, 101, 110, 111, 112]);
+    deliver(&queue, 2, b"alone");
+    assert!(queue.split(take(&queue)).is_some());
 }
