@@ -22,6 +22,7 @@ pub(super) const SUITES: [Suite; 11] = [
     Suite { name: "java-4.3.1", prepare: || java("4.3.1") },
     Suite { name: "java-3.9.1", prepare: || java("3.9.1") },
     Suite { name: "java-2.8.2", prepare: || java("2.8.2") },
+    Suite { name: "admin", prepare: admin },
     Suite { name: "python-confluent", prepare: || python("confluent_suite.py") },
     Suite { name: "python-kafka", prepare: || python("kafka_python_suite.py") },
     Suite { name: "node", prepare: node },
@@ -54,23 +55,38 @@ fn install(command: &mut Command) -> Result<()> {
 }
 
 fn java(version: &str) -> Result<Command> {
+    let class_path = java_classes(version, "interop/java/src", "classes")?;
+    let mut command = Command::new("java");
+    command.args(["-Xmx1G", "-XX:+UseSerialGC", "-cp", &class_path, "Suite"]);
+    Ok(command)
+}
+
+/// What the admin API answers, question by question, against what Apache Kafka answers.
+fn admin() -> Result<Command> {
+    let class_path = java_classes("4.3.1", "interop/admin", "admin")?;
+    let mut command = Command::new("java");
+    command.args(["-Xmx256M", "-XX:+UseSerialGC", "-cp", &class_path, "Answers"]);
+    command.arg(workspace::root().join("interop/admin/answers.txt"));
+    Ok(command)
+}
+
+/// Compiles sources against a release of kafka-clients and returns the class path.
+fn java_classes(version: &str, sources: &str, folder: &str) -> Result<String> {
     need("javac")?;
     need("mvn")?;
     let dir = scratch().join("java").join(version);
-    let (libs, classes) = (dir.join("libs"), dir.join("classes"));
+    let (libs, classes) = (dir.join("libs"), dir.join(folder));
     if !libs.exists() {
         apache_kafka::fetch_jars("interop/java/pom.xml", &[format!("-Dkafka.version={version}")], &libs)
             .map_err(|error| Missing(format!("{error:#}")))?;
     }
     fs::create_dir_all(&classes)?;
     let class_path = format!("{}:{}/*", classes.display(), libs.display());
-    let sources = workspace::files("interop/java/src", &|path| path.extension().is_some_and(|e| e == "java"))?;
+    let sources = workspace::files(sources, &|path| path.extension().is_some_and(|e| e == "java"))?;
     let mut javac = Command::new("javac");
     javac.args(["-nowarn", "-Xlint:-deprecation", "-cp", &class_path, "-d"]).arg(&classes).args(sources);
     process::output(&mut javac)?;
-    let mut command = Command::new("java");
-    command.args(["-Xmx1G", "-XX:+UseSerialGC", "-cp", &class_path, "Suite"]);
-    Ok(command)
+    Ok(class_path)
 }
 
 fn python(script: &str) -> Result<Command> {
