@@ -194,6 +194,12 @@ impl GroupShard {
         answer(write, failed, out);
     }
 
+    /// Whether the group that a write was made for is still there. One that was deleted and made again has another id in
+    /// memory, and counts its generations anew.
+    fn is_still(&self, group_id: &Arc<str>) -> bool {
+        self.group(group_id).is_some_and(|group| Arc::ptr_eq(&group.group_id, group_id))
+    }
+
     fn committed(&mut self, now_ms: TimestampMs, completion: Completion, base_offset: Offset, out: &mut Effects) {
         match completion {
             Completion::NewGroup { .. } | Completion::EmptyGeneration { .. } => {}
@@ -201,6 +207,7 @@ impl GroupShard {
                 let group_id = Arc::clone(&change.group_id);
                 self.in_group(now_ms, &group_id, out, |group, scope| group.static_member_stored(&change, scope));
             }
+            Completion::Assignment { group_id, .. } if !self.is_still(&group_id) => {}
             Completion::Assignment { group_id, generation, assignments } => {
                 self.in_group(now_ms, &group_id, out, |group, scope| {
                     group.assignment_stored(generation, assignments, scope);
@@ -244,6 +251,7 @@ impl GroupShard {
                 let group_id = Arc::clone(&change.group_id);
                 self.in_group(now_ms, &group_id, out, |group, scope| group.static_member_refused(*change, code, scope));
             }
+            Completion::Assignment { group_id, .. } if !self.is_still(&group_id) => {}
             Completion::Assignment { group_id, generation, .. } => {
                 self.in_group(now_ms, &group_id, out, |group, scope| group.assignment_refused(generation, code, scope));
             }

@@ -313,6 +313,18 @@ impl Model {
     }
 }
 
+/// A group is deleted and made again while the assignment of the one before is still being written.
+#[test]
+fn an_assignment_does_not_reach_the_next_group_of_that_name() {
+    let mut model = Model::new();
+    for step in
+        [Step::Join(2), Step::Tick(3000), Step::Sync(2), Step::Leave(2), Step::Delete, Step::Join(2), Step::Tick(3000)]
+    {
+        model.run(&step);
+    }
+    model.finish();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
