@@ -114,7 +114,8 @@ impl Task {
         if socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write).is_err() {
             return;
         }
-        let mut discarded = [0; 4096];
+        // On the heap: an array would be a part of every connection's task for all of its life.
+        let mut discarded = vec![0; 4096];
         while self.stream.readable().await.is_ok() {
             match self.stream.try_read(&mut discarded) {
                 Ok(0) => return,

@@ -24,7 +24,7 @@ use protocol::record::{BatchBuilder, BatchSettings};
 use protocol::{ApiKey, ErrorCode, Records, record};
 
 /// How long anything may take before a test gives up.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 /// Versions that name topics.
 pub(crate) const PRODUCE_VERSION: i16 = 12;
 pub(crate) const FETCH_VERSION: i16 = 12;
@@ -169,6 +169,7 @@ impl Broker {
         let (batches, _) = client.fetch(topic, produced.1);
         assert!(!batches.is_empty(), "what was acked is not there");
         assert!(start.elapsed() < Duration::from_secs(5), "other clients waited {:?}", start.elapsed());
+        assert!(!self.said().contains("panicked"), "a request made the broker panic: {}", self.said());
     }
 }
 
