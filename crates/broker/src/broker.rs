@@ -185,7 +185,7 @@ impl Broker {
     #[must_use]
     pub fn features(&self) -> Features {
         let image = self.image();
-        let supported = metadata::features::supported_features();
+        let supported = metadata::features::supported_features(self.config().newest_metadata_version());
         let kraft =
             Some((metadata::features::KRAFT_VERSION, self.quorum.kraft_version())).filter(|(_, level)| *level > 0);
         Features {

@@ -41,7 +41,7 @@ impl Registration {
             security_protocol: 0,
             ..Default::default()
         });
-        let features = metadata::features::supported_features();
+        let features = metadata::features::supported_features(config.newest_metadata_version());
         let features = features.map(|(name, min_supported_version, max_supported_version)| Feature {
             name: name.to_owned(),
             min_supported_version,

@@ -72,9 +72,11 @@ impl Controller {
                 .collect(),
             features,
             rack: request.rack.clone(),
-            log_dirs: request.log_dirs.clone(),
             ..Default::default()
         };
+        if self.metadata_version().is_directory_assignment_supported() {
+            record.log_dirs.clone_from(&request.log_dirs);
+        }
         let mut records = Vec::new();
         match existing.as_ref().filter(|broker| broker.incarnation_id == request.incarnation_id) {
             Some(same) => {

@@ -52,7 +52,9 @@ impl Controller {
         let current = self.image.feature_level(name);
         let (least, most) = match Feature::from_name(name) {
             Some(feature) => (0, feature.latest),
-            None if name == METADATA_VERSION => (MetadataVersion::MINIMUM.level(), MetadataVersion::LATEST.level()),
+            None if name == METADATA_VERSION => {
+                (MetadataVersion::MINIMUM.level(), self.config.newest_metadata_version().level())
+            }
             None => (0, 0),
         };
         if level < 0 {

@@ -45,12 +45,10 @@ fn controller() -> Controller {
 }
 
 fn register(controller: &mut Controller, now: i64, incarnation: u8, previous_broker_epoch: i64) -> i64 {
-    let features = supported_features().map(|(name, min_supported_version, max_supported_version)| Feature {
-        name: name.to_owned(),
-        min_supported_version,
-        max_supported_version,
-        ..Default::default()
-    });
+    let features =
+        supported_features(MetadataVersion::LATEST).map(|(name, min_supported_version, max_supported_version)| {
+            Feature { name: name.to_owned(), min_supported_version, max_supported_version, ..Default::default() }
+        });
     let request = BrokerRegistrationRequest {
         broker_id: 1,
         cluster_id: "cluster".to_owned(),

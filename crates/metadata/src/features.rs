@@ -11,10 +11,10 @@ pub const ELIGIBLE_LEADER_REPLICAS_VERSION: &str = "eligible.leader.replicas.ver
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MetadataVersion(i16);
 
-const RELEASES: [&str; 24] = [
+const RELEASES: [&str; 25] = [
     "3.3-IV3", "3.4-IV0", "3.5-IV0", "3.5-IV1", "3.5-IV2", "3.6-IV0", "3.6-IV1", "3.6-IV2", "3.7-IV0", "3.7-IV1",
     "3.7-IV2", "3.7-IV3", "3.7-IV4", "3.8-IV0", "3.9-IV0", "4.0-IV0", "4.0-IV1", "4.0-IV2", "4.0-IV3", "4.1-IV0",
-    "4.1-IV1", "4.2-IV0", "4.2-IV1", "4.3-IV0",
+    "4.1-IV1", "4.2-IV0", "4.2-IV1", "4.3-IV0", "4.4-IV0",
 ];
 
 impl MetadataVersion {
@@ -22,17 +22,20 @@ impl MetadataVersion {
     pub const MINIMUM: Self = Self(7);
     /// The newest, `4.3-IV0`.
     pub const LATEST: Self = Self(30);
+    /// The newest that `unstable.feature.versions.enable` allows, `4.4-IV0`. It has no records of its own yet.
+    pub const UNSTABLE: Self = Self(31);
 
     /// The version of a level.
     #[must_use]
     pub fn from_level(level: i16) -> Option<Self> {
-        (Self::MINIMUM.0..=Self::LATEST.0).contains(&level).then_some(Self(level))
+        (Self::MINIMUM.0..=Self::UNSTABLE.0).contains(&level).then_some(Self(level))
     }
 
     /// The version of a name: `4.3-IV0`, or `4.3` for the last of the release.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        let at = RELEASES.iter().rposition(|release| {
+        let released = &RELEASES[..=usize::from((Self::LATEST.0 - Self::MINIMUM.0).unsigned_abs())];
+        let at = released.iter().rposition(|release| {
             *release == name
                 || release.split_once("-IV").is_some_and(|(short, _)| short == name || is_patch_of(name, short))
         })?;
@@ -155,9 +158,10 @@ impl Feature {
     }
 }
 
-/// Names and level ranges of all features that this release supports, as brokers and controllers register them.
-pub fn supported_features() -> impl Iterator<Item = (&'static str, i16, i16)> {
-    let metadata = (METADATA_VERSION, MetadataVersion::MINIMUM.level(), MetadataVersion::LATEST.level());
+/// Names and level ranges of all features that this release supports, as brokers and controllers register them; `newest` is
+/// [`MetadataVersion::LATEST`] where nothing else is configured.
+pub fn supported_features(newest: MetadataVersion) -> impl Iterator<Item = (&'static str, i16, i16)> {
+    let metadata = (METADATA_VERSION, MetadataVersion::MINIMUM.level(), newest.level());
     std::iter::once(metadata).chain(FEATURES.iter().map(|feature| (feature.name, 0, feature.latest)))
 }
 

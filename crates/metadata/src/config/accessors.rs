@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::broker::BrokerConfig;
 use super::listeners::parse_bootstrap_server;
 use super::{ConfigError, Endpoint, QuorumVoter, SecurityProtocol, Value, parse_listeners, parse_quorum_voters};
+use crate::features::MetadataVersion;
 
 /// What a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,12 +124,19 @@ accessors! { Boolean -> bool:
     delete_topic_enable = "delete.topic.enable",
     log_cleaner_enable = "log.cleaner.enable",
     unstable_api_versions_enable = "unstable.api.versions.enable",
+    unstable_feature_versions_enable = "unstable.feature.versions.enable",
 }
 
 const MS_PER_MINUTE: i64 = 60_000;
 const MS_PER_HOUR: i64 = 60 * MS_PER_MINUTE;
 
 impl BrokerConfig {
+    /// The newest metadata version that the node supports.
+    #[must_use]
+    pub fn newest_metadata_version(&self) -> MetadataVersion {
+        if self.unstable_feature_versions_enable() { MetadataVersion::UNSTABLE } else { MetadataVersion::LATEST }
+    }
+
     fn text(&self, name: &str) -> Option<&str> {
         match self.value(name) {
             Some(Value::String(text) | Value::Class(text) | Value::Password(text)) => Some(text),
