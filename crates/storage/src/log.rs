@@ -78,6 +78,8 @@ pub struct Log {
 pub(crate) struct Active {
     /// Its file and indexes are open.
     pub(crate) ready: bool,
+    /// A write failed and what it left could not be cut off.
+    torn: bool,
     bytes_since_index: u64,
     /// Largest timestamp of its first batch: segments roll by the records' time.
     first_timestamp: Option<TimestampMs>,
@@ -96,6 +98,7 @@ impl Active {
     /// Forgets what a truncation may have changed.
     pub(crate) fn reset(&mut self) {
         self.ready = false;
+        self.torn = false;
         self.bytes_since_index = 0;
         self.first_timestamp = None;
     }
@@ -258,16 +261,20 @@ impl Log {
 
     /// Writes at the end of the active segment and returns where.
     fn write(&mut self, slices: &mut [IoSlice<'_>]) -> Result<u64, StorageError> {
-        let segment = self.active_segment();
+        let segment = Arc::clone(self.active_segment());
         let position = segment.size();
         let file = segment.file()?;
-        let Err(error) = file.pwrite(slices, position) else { return Ok(position) };
-        // A batch that was refused must not come back in a recovery, behind others that are written over its start.
-        if file.truncate(position).is_err() {
-            self.offline = true;
+        if self.active.torn {
+            // A batch that was refused must not come back in a recovery, behind others that are written over its start.
+            file.truncate(position)?;
+            self.active.torn = false;
         }
-        tracing::error!(partition = %self.topic_partition, %error, "could not write to a log");
-        Err(error.into())
+        if let Err(error) = file.pwrite(slices, position) {
+            self.active.torn = file.truncate(position).is_err();
+            tracing::error!(partition = %self.topic_partition, %error, "could not write to a log");
+            return Err(error.into());
+        }
+        Ok(position)
     }
 
     /// Takes note of a batch that is in the file.
@@ -313,6 +320,9 @@ impl Log {
         let old = Arc::clone(self.active_segment());
         if old.size() == 0 {
             return Ok(());
+        }
+        if self.active.torn {
+            old.file()?.truncate(old.size())?;
         }
         old.activate()?;
         old.write_indexes()?;

@@ -47,7 +47,7 @@ fn transactional(producer_id: ProducerId, base_sequence: Sequence) -> BatchSetti
 }
 
 fn marker(producer_id: ProducerId, aborts: bool) -> ValidBatch {
-    let end = EndTxnMarker { coordinator_epoch: 1, ..Default::default() };
+    let end = EndTxnMarker { coordinator_epoch: 1 };
     let record = if aborts { ControlRecord::Abort(end) } else { ControlRecord::Commit(end) };
     let (key, value) = record.encode().expect("a marker is small");
     let mut builder = BatchBuilder::new(BatchSettings { is_control: true, ..transactional(producer_id, -1) });
