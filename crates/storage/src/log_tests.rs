@@ -1,3 +1,5 @@
+//! Appends, rolls, reads and retention of one log.
+
 use std::path::PathBuf;
 
 use platform::{Disk, Fault, SimDisk};

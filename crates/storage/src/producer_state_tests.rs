@@ -1,3 +1,5 @@
+//! Sequences, epochs and snapshots of producers.
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

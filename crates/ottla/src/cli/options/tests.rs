@@ -1,3 +1,5 @@
+//! Command lines as Kafka's parsers read and refuse them.
+
 use super::*;
 
 const OPTIONS: &[Opt] = &[
