@@ -1,3 +1,5 @@
+//! Logs after a clean stop and after a crash.
+
 use platform::{Fault, SimDisk};
 use protocol::ErrorCode;
 use protocol::messages::EndTxnMarker;
