@@ -25,7 +25,9 @@ const MAX_IN_FLIGHT: usize = 1024;
 const READ_SIZE: usize = 64 << 10;
 /// Longest response taken, in bytes.
 const MAX_RESPONSE_SIZE: usize = 1 << 30;
-/// Pieces handed to one write; Linux takes no more.
+/// Room made at once for a long response, in bytes: a claimed length alone takes no more memory than this.
+const MAX_RESERVE: usize = 16 << 20;
+/// Pieces handed to one write.
 const MAX_SLICES: usize = 64;
 
 /// How to connect.
@@ -400,7 +402,7 @@ async fn read_until_error(shared: &Shared) -> ClientError {
             Err(error) => return error,
         };
         if buffer.capacity() - buffer.len() < missing.min(READ_SIZE / 2) {
-            buffer.reserve(missing.max(READ_SIZE));
+            buffer.reserve(missing.clamp(READ_SIZE, MAX_RESERVE.max(buffer.len())));
         }
         match shared.stream.try_read_buf(&mut buffer) {
             Ok(0) => return shared.disconnected(),

@@ -52,8 +52,18 @@ impl Client {
     /// # Errors
     /// Those of [`Client::find_coordinator`] and [`Client::broker`]; after the latter the coordinator is looked up anew.
     pub async fn coordinator(&self, kind: CoordinatorType, key: &str) -> Result<Connection, ClientError> {
+        self.coordinator_on(Lane::Coordinator, kind, key).await
+    }
+
+    /// As [`Client::coordinator`] on another lane, for what must not wait behind a JoinGroup.
+    pub(crate) async fn coordinator_on(
+        &self,
+        lane: Lane,
+        kind: CoordinatorType,
+        key: &str,
+    ) -> Result<Connection, ClientError> {
         let node = self.find_coordinator(kind, key).await?;
-        let connection = self.broker(node, Lane::Coordinator).await;
+        let connection = self.broker(node, lane).await;
         if connection.is_err() {
             self.forget_coordinator(kind, key);
         }

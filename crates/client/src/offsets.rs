@@ -16,7 +16,7 @@ use protocol::{ErrorCode, TopicPartition};
 use tokio::task::JoinSet;
 
 use crate::consumer::{IsolationLevel, OffsetAndMetadata};
-use crate::{Client, ClientError, CoordinatorType};
+use crate::{Client, ClientError, CoordinatorType, Lane};
 
 /// Last version of OffsetCommit and OffsetFetch that names topics by their names.
 const NAMED_VERSION: i16 = 9;
@@ -214,7 +214,7 @@ pub(crate) async fn commit(
     let mut retries = client.retries("commit offsets");
     loop {
         let attempt = async {
-            let connection = client.coordinator(CoordinatorType::Group, &committer.group_id).await?;
+            let connection = client.coordinator_on(Lane::Request, CoordinatorType::Group, &committer.group_id).await?;
             let version = connection.version::<OffsetCommitRequest>(Some(NAMED_VERSION))?;
             connection.send_version(&request, version).await
         };
@@ -296,7 +296,7 @@ pub(crate) async fn fetch_committed(
     let mut retries = client.retries("fetch committed offsets");
     loop {
         let attempt = async {
-            let connection = client.coordinator(CoordinatorType::Group, group_id).await?;
+            let connection = client.coordinator_on(Lane::Request, CoordinatorType::Group, group_id).await?;
             let version = connection.version::<OffsetFetchRequest>(Some(NAMED_VERSION))?;
             let request = committed_request(group_id, partitions, version);
             read_committed(connection.send_version(&request, version).await?)

@@ -229,3 +229,24 @@ async fn a_million_records_are_read() {
     assert_eq!(read(&mut consumer, 1_000_000).await.len(), 1_000_000);
     println!("read in {:?}", started.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_waits_for_a_rebalance_can_leave_at_once() {
+    let Some(client) = connect().await else { return };
+    let topic = create_topic(&client, "leave", 1).await;
+    let settings = config(Some(&unique("group")));
+    let mut first = Consumer::new(&client, settings.clone()).unwrap();
+    first.subscribe([topic.as_str()]).unwrap();
+    while first.assignment().is_empty() {
+        first.poll(Duration::from_millis(50)).await.unwrap();
+    }
+    let mut second = Consumer::new(&client, settings).unwrap();
+    second.subscribe([topic.as_str()]).unwrap();
+    // The first does not poll, so the group waits for it to rejoin.
+    assert!(second.poll(Duration::from_millis(500)).await.unwrap().is_empty());
+    let started = Instant::now();
+    second.close(PATIENCE).await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(2));
+    produce(&client, &topic, 10, Compression::None).await;
+    assert_eq!(read(&mut first, 10).await.len(), 10);
+}

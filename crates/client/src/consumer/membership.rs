@@ -20,7 +20,7 @@ use super::assignor::{self, Assignor, Member};
 use super::event::Event;
 use super::{ConsumerConfig, OffsetAndMetadata};
 use crate::offsets::{Committer, commit, follow_coordinator};
-use crate::{Client, ClientError, CoordinatorType};
+use crate::{Client, ClientError, CoordinatorType, Lane};
 
 /// What the group protocol calls consumers.
 const PROTOCOL_TYPE: &str = "consumer";
@@ -243,7 +243,7 @@ pub(super) async fn leave(
     if standing.member_id.is_empty() || config.group_instance_id.is_some() {
         return Ok(());
     }
-    let connection = client.coordinator(CoordinatorType::Group, group_id).await?;
+    let connection = client.coordinator_on(Lane::Request, CoordinatorType::Group, group_id).await?;
     let version = connection.version::<LeaveGroupRequest>(None)?;
     let mut request = LeaveGroupRequest { group_id: group_id.to_owned(), ..LeaveGroupRequest::default() };
     if version >= LEAVE_MEMBERS_VERSION {

@@ -88,7 +88,8 @@ struct MetadataState {
     retry_at: Option<Instant>,
 }
 
-/// Reads records; see the module.
+/// Reads records; see the module. Dropping it keeps its place in the group until `session.timeout.ms` is over:
+/// [`Consumer::close`] does not.
 #[derive(Debug)]
 pub struct Consumer {
     client: Client,
