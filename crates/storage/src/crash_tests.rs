@@ -2,9 +2,10 @@
 //! agree with the log.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use platform::{Random, SimDisk};
+use platform::{Disk, Random, SimDisk};
 use protocol::record::{BatchSettings, batches};
 use protocol::types::Offset;
 
@@ -227,7 +228,7 @@ fn crash_and_recover(seed: u64) {
 
 #[test]
 fn a_log_recovers_from_a_crash_at_any_write() {
-    for seed in 0..1500 {
+    for seed in 0..1000 {
         let crashed = std::panic::catch_unwind(|| crash_and_recover(seed));
         assert!(crashed.is_ok(), "seed {seed}");
     }
@@ -246,5 +247,48 @@ fn a_crash_after_a_sync_loses_no_acknowledged_record() {
         let log = open(&disk, OpenOptions { recovery_point: model.synced, ..options(config()) });
         model.check(&log);
         check_indexes(&log);
+    }
+}
+
+#[test]
+fn rotten_files_are_survived_and_never_served_after_a_crash() {
+    for seed in 0..600 {
+        let mut random = Random::new(seed);
+        let disk = SimDisk::new(seed);
+        let mut model = Model { timestamp: 1000, ..Model::default() };
+        let mut log = open(&disk, options(config()));
+        for _ in 0..40 {
+            model.append(&mut log, &mut random).unwrap();
+        }
+        log.close().unwrap();
+        let dir = log.dir().to_owned();
+        drop(log);
+        let entries = disk.list(&dir).unwrap();
+        for _ in 0..random.below(4) + 1 {
+            let at = usize::try_from(random.below(entries.len() as u64)).unwrap();
+            let path = dir.join(&entries[at].name);
+            let len = disk.stat(&path).unwrap().len;
+            let position = usize::try_from(random.below(len)).unwrap();
+            disk.flip_bit(&path, position, u8::try_from(random.below(8)).unwrap()).unwrap();
+        }
+        let clean_shutdown = seed % 2 == 0;
+        let opened = OpenOptions { clean_shutdown, ..options(config()) };
+        let mut log = match Log::open(Arc::new(disk.clone()), opened) {
+            Ok(log) => log,
+            Err(error) => {
+                assert_eq!(error.code(), protocol::ErrorCode::KafkaStorageError);
+                continue;
+            }
+        };
+        let view = log.view();
+        for offset in 0..100 {
+            drop(view.read(offset, 1000, view.log_end_offset, true));
+            drop(view.offset_for_timestamp(1000 + offset));
+        }
+        if !clean_shutdown {
+            check_indexes(&log);
+            model.epoch = log.latest_epoch().unwrap_or(0).max(0);
+            model.append(&mut log, &mut random).unwrap_or(());
+        }
     }
 }

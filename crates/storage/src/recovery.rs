@@ -150,7 +150,7 @@ impl Log {
         let unindexed = self.segments.iter().position(|segment| !found.indexes.contains(&segment.base_offset()));
         match unclean.into_iter().chain(unindexed).min() {
             Some(first) => self.recover_from(first, options.recovery_point)?,
-            None => self.trust_files()?,
+            None => self.trust_files().or_else(|error| self.distrust_files(error))?,
         }
         if self.log_end_offset < options.log_start_offset {
             warn!(partition = %self.topic_partition, "the log ends before its start offset: starting anew there");
@@ -201,6 +201,17 @@ impl Log {
         self.producers.load(&self.place, self.log_start_offset, end)?;
         self.replay_producers(end)?;
         Ok(())
+    }
+
+    /// The files of a log that was closed contradict each other: its disk has rotten.
+    fn distrust_files(&mut self, error: StorageError) -> Result<(), StorageError> {
+        match error {
+            StorageError::Disk(error) if error.kind() == io::ErrorKind::InvalidData => {
+                warn!(partition = %self.topic_partition, %error, "recovering a log that was closed");
+                self.recover_from(0, Offset::MAX)
+            }
+            error => Err(error),
+        }
     }
 
     /// Brings the producers up to `end` from the batches after the snapshot.
