@@ -18,6 +18,9 @@ use crate::image::{ClusterImage, ConfigResource, KeptRecords, ResourceType, Topi
 use crate::partition::PartitionRegistration;
 use crate::record::MetadataRecord;
 
+/// How far ahead of its predecessors a partition may come: Kafka writes them in the order of a hash map, not at random.
+const LARGEST_GAP: usize = 1 << 20;
+
 /// What changed between two images.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ImageDelta {
@@ -168,10 +171,13 @@ impl ClusterImage {
 
     fn apply_partition(&mut self, record: &PartitionRecord, delta: &mut ImageDelta) -> Result<(), MetadataError> {
         let unknown = MetadataError::UnknownPartition(record.topic_id, record.partition_id);
-        let index = usize::try_from(record.partition_id).map_err(|_| unknown)?;
+        let index = usize::try_from(record.partition_id).map_err(|_| unknown.clone())?;
         let mut added = 0;
         self.change_topic(record.topic_id, |topic| {
             let before = topic.partitions.len();
+            if index > before + LARGEST_GAP {
+                return Err(unknown);
+            }
             if index >= before {
                 topic.partitions.resize_with(index + 1, || Arc::new(PartitionRegistration::unknown()));
             }

@@ -96,8 +96,8 @@ impl PartitionRegistration {
                 -1 => self.leader_recovering,
                 state => state == 1,
             },
-            leader_epoch: self.leader_epoch + i32::from(leader_changes),
-            partition_epoch: self.partition_epoch + 1,
+            leader_epoch: self.leader_epoch.wrapping_add(i32::from(leader_changes)),
+            partition_epoch: self.partition_epoch.wrapping_add(1),
         }
     }
 

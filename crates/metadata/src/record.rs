@@ -162,6 +162,19 @@ mod tests {
         assert_eq!(VersionedRecord::decode(&bytes), Ok(record));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_decoding_panic(record_type in 0u8..30, version in 0u8..5, body: Vec<u8>) {
+            let frame = [&[1, record_type, version], &body[..]].concat();
+            if let Ok(record) = VersionedRecord::decode(&frame.into()) {
+                let mut delta = crate::ImageDelta::default();
+                let mut image = crate::ClusterImage::default();
+                drop(image.apply(&record.record, &mut delta));
+                drop(crate::snapshot_records(&image));
+            }
+        }
+    }
+
     #[test]
     fn garbage_and_unknown_types_are_refused() {
         assert_eq!(VersionedRecord::decode(&Bytes::from_static(&[0, 1, 0])), Err(MetadataError::FrameVersion(0)));

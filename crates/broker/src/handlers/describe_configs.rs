@@ -24,11 +24,22 @@ const CLIENT_METRICS: [(&str, ConfigType, &str); 3] =
 /// Code of `DYNAMIC_BROKER_LOGGER_CONFIG`.
 const LOGGER_SOURCE: i8 = 6;
 
+/// More resources than this are described where they hold up no connection.
+const MOST_AT_ONCE: usize = 16;
+
 pub(crate) fn handle(
     broker: &Arc<Broker>,
     _: &RequestContext,
     request: DescribeConfigsRequest,
 ) -> Reply<DescribeConfigsResponse> {
+    if request.resources.len() <= MOST_AT_ONCE {
+        return Reply::Now(answer(broker, &request));
+    }
+    let answered = broker.blocking(move |broker| answer(broker, &request));
+    Reply::Later(Box::pin(async move { answered.await.unwrap_or_default() }))
+}
+
+fn answer(broker: &Arc<Broker>, request: &DescribeConfigsRequest) -> DescribeConfigsResponse {
     let results = request.resources.iter().map(|resource| {
         let named = DescribeConfigsResult {
             resource_type: resource.resource_type,
@@ -42,7 +53,7 @@ pub(crate) fn handle(
             }
         }
     });
-    Reply::Now(DescribeConfigsResponse { results: results.collect(), ..Default::default() })
+    DescribeConfigsResponse { results: results.collect(), ..Default::default() }
 }
 
 type Failure = (ErrorCode, String);
