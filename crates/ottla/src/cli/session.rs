@@ -81,5 +81,20 @@ pub(crate) async fn connect(bootstrap: &str, properties: &Properties) -> Result<
     if !settings.contains("client.id") {
         settings.set("client.id", "adminclient-1");
     }
-    Ok(Client::connect(ClientConfig::from_properties(&settings)?).await?)
+    let config = ClientConfig::from_properties(&settings)?;
+    if !any_resolves(&config.bootstrap_servers).await {
+        let message = "Failed to create new KafkaAdminClient";
+        return Err(Exception::new("org.apache.kafka.common.KafkaException", message));
+    }
+    Ok(Client::connect(config).await?)
+}
+
+/// Whether there is a host behind any of the addresses: without one, waiting does not help.
+async fn any_resolves(servers: &[String]) -> bool {
+    for server in servers {
+        if tokio::net::lookup_host(server.as_str()).await.is_ok_and(|mut found| found.next().is_some()) {
+            return true;
+        }
+    }
+    false
 }

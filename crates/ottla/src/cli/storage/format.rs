@@ -13,6 +13,7 @@ use protocol::Uuid;
 
 use super::features::release_version;
 use super::{META_PROPERTIES, directories, meta_properties, random_uuid};
+use crate::cli::java::{DEFAULT_CAPACITY, hash_order};
 use crate::cli::options::argparse::Arguments;
 use crate::cli::out::Out;
 use crate::cli::stop::Stop;
@@ -48,6 +49,9 @@ pub(super) fn format(arguments: &Arguments, config: &BrokerConfig, out: &mut Out
             None => empty.push(dir),
         }
     }
+    // Kafka keeps the directories in hash maps, and reports them in that order.
+    hash_order(&mut empty, DEFAULT_CAPACITY, |dir| dir);
+    hash_order(&mut formatted, DEFAULT_CAPACITY, |dir| dir);
     if let Some(dir) = formatted.first().filter(|_| !arguments.has("--ignore-formatted")) {
         return Err(Stop::error(&format!(
             "Log directory {dir} is already formatted. Use --ignore-formatted to ignore this directory and format the \
