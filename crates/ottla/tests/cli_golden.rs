@@ -3,6 +3,8 @@
 //! again, from the jars in `target/apache-kafka/libs` (`cargo xtask apache-kafka fetch`); commands that need a cluster
 //! ask the fresh Apache Kafka node at `GOLDEN_BROKER`. Lines that differ from run to run are made the same first.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::fs;

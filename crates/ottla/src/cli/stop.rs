@@ -28,11 +28,6 @@ impl Stop {
         Self { stderr: format!("{message}\n"), ..Self::silent(1) }
     }
 
-    /// `message` on stdout, code 1.
-    pub(crate) fn on_stdout(message: &str) -> Self {
-        Self { stdout: format!("{message}\n"), ..Self::silent(1) }
-    }
-
     /// The version on stdout, code 0.
     pub(crate) fn version() -> Self {
         Self { stdout: format!("{KAFKA_VERSION}\n"), ..Self::silent(0) }

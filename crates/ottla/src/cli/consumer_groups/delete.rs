@@ -100,17 +100,15 @@ async fn delete(
 ) -> Result<ErrorCode, Exception> {
     let mut topics: Vec<OffsetDeleteRequestTopic> = Vec::new();
     for partition in partitions {
-        let entry = OffsetDeleteRequestPartition { partition_index: partition.partition, ..Default::default() };
+        let entry = OffsetDeleteRequestPartition { partition_index: partition.partition };
         match topics.iter_mut().find(|topic| topic.name == *partition.topic) {
             Some(topic) => topic.partitions.push(entry),
-            None => topics.push(OffsetDeleteRequestTopic {
-                name: partition.topic.to_string(),
-                partitions: vec![entry],
-                ..Default::default()
-            }),
+            None => {
+                topics.push(OffsetDeleteRequestTopic { name: partition.topic.to_string(), partitions: vec![entry] })
+            }
         }
     }
-    let request = OffsetDeleteRequest { group_id: group.to_owned(), topics, ..Default::default() };
+    let request = OffsetDeleteRequest { group_id: group.to_owned(), topics };
     let response = groups::ask(client, group, &request, |response| response.error_code).await?;
     let whole = ErrorCode::from_code(response.error_code);
     if whole.is_error() {

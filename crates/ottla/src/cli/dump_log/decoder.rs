@@ -138,10 +138,8 @@ fn is_cluster_metadata(name: &str) -> bool {
 
 fn name_of(kind: &str, key: i32, accepts: impl Fn(&str) -> bool) -> Option<&'static str> {
     let of_kind = messages::ALL.iter().filter(|entry| entry.kind == kind && accepts(entry.name));
-    let found = of_kind.map(|entry| entry.name).find(|name| {
-        json::schema(name).and_then(|schema| schema.api_key).is_some_and(|api_key| i32::from(api_key) == key)
-    });
-    found
+    let has_key = |name: &&str| json::schema(name).and_then(|schema| schema.api_key).map(i32::from) == Some(key);
+    of_kind.map(|entry| entry.name).find(has_key)
 }
 
 /// `FeatureLevelRecord` as `FEATURE_LEVEL_RECORD`.

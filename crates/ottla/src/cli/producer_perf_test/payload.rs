@@ -39,7 +39,7 @@ impl Payload {
                 for chunk in value.chunks_mut(8) {
                     let bits = random.next().to_le_bytes();
                     for (letter, bits) in chunk.iter_mut().zip(bits) {
-                        *letter = b'A' + (u16::from(bits) * 26 >> 8) as u8;
+                        *letter = b'A' + ((u16::from(bits) * 26) >> 8) as u8;
                     }
                 }
                 value

@@ -57,7 +57,7 @@ impl Settings {
         if size.is_some_and(|size| size <= 0) {
             return Err(wrong("--record-size should be greater than zero."));
         }
-        check_sources(arguments).map_err(|message| wrong(message))?;
+        check_sources(arguments).map_err(wrong)?;
         if transaction_ms.is_some_and(|ms| ms <= 0) {
             return Err(wrong("--transaction-duration-ms should be greater than zero."));
         }
