@@ -11,6 +11,7 @@ import java.util.Properties;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import java.util.stream.Collectors;
 import java.util.zip.CRC32C;
@@ -30,6 +31,7 @@ import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
@@ -83,6 +85,9 @@ public class Disk {
     static void change() throws Exception {
         admin.deleteTopics(List.of("disk-deleted")).all().get();
         admin.createPartitions(Map.of("disk-grown", NewPartitions.increaseTo(4))).all().get();
+        while (partitions("disk-grown") < 4) {
+            Thread.sleep(50);
+        }
         fill("disk-grown", "none", true, 400, 100);
         configure(ConfigResource.Type.TOPIC, "disk-grown", Map.of("retention.ms", "1234567", "max.message.bytes", "654321"));
         configure(ConfigResource.Type.TOPIC, "disk-none", Map.of("index.interval.bytes", ""));
@@ -116,6 +121,20 @@ public class Disk {
         admin.createTopics(List.of(new NewTopic(topic, partitions, (short) 1).configs(configs))).all().get();
     }
 
+    /** Asks until the topic is known: a broker applies metadata a moment after the controller answered. */
+    static int partitions(String topic) throws Exception {
+        while (true) {
+            try {
+                return admin.describeTopics(List.of(topic)).allTopicNames().get().get(topic).partitions().size();
+            } catch (ExecutionException error) {
+                if (!(error.getCause() instanceof UnknownTopicOrPartitionException)) {
+                    throw error;
+                }
+                Thread.sleep(50);
+            }
+        }
+    }
+
     /** Sets what has a value and deletes what is empty. */
     static void configure(ConfigResource.Type type, String name, Map<String, String> values) throws Exception {
         Collection<AlterConfigOp> ops = new ArrayList<>();
@@ -131,7 +150,7 @@ public class Disk {
         properties.put("enable.idempotence", String.valueOf(idempotent));
         properties.put("linger.ms", "2");
         properties.put("batch.size", "4096");
-        int partitions = admin.describeTopics(List.of(topic)).allTopicNames().get().get(topic).partitions().size();
+        int partitions = partitions(topic);
         List<Future<?>> sent = new ArrayList<>();
         boolean compact = topic.equals("disk-compact");
         try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(properties, new ByteArraySerializer(), new ByteArraySerializer())) {
