@@ -70,12 +70,13 @@ pub(crate) fn signal(pid: u32, signal: &str) {
     }
 }
 
-/// True while the process runs; a zombie does not.
+/// True while the process runs; a zombie does not, unless threads are left that hold its sockets and locks.
 pub(crate) fn is_alive(pid: u32) -> bool {
     if Path::new("/proc/self").exists() {
         let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
         let state = stat.rsplit(')').next().unwrap_or_default().trim_start().chars().next();
-        return !matches!(state, Some('Z' | 'X') | None);
+        let threads = || fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+        return !matches!(state, Some('Z' | 'X') | None) || threads() > 1;
     }
     let probe = Command::new("kill").arg("-0").arg(pid.to_string()).stderr(Stdio::null()).status();
     probe.is_ok_and(|status| status.success())
