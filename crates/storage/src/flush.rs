@@ -113,6 +113,7 @@ impl Log {
             unsynced.sync_data()?;
         }
         self.flushed(self.log_end_offset);
+        self.touched = false;
         Ok(())
     }
 
@@ -131,12 +132,13 @@ impl Log {
     /// Whether it holds anything that is not on disk.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
-        self.recovery_point < self.log_end_offset || self.active.ready
+        self.recovery_point < self.log_end_offset || self.touched
     }
 
-    /// Brings all files up to date, and says what has to be synced then. A log that was never written to has none.
+    /// Brings all files up to date, and says what has to be synced then: nothing for a log that nobody wrote to, so that
+    /// many idle logs close at once. An epoch without records is then forgotten; its leader will note it again.
     fn write_files(&mut self) -> Result<Vec<Unsynced>, StorageError> {
-        if !self.active_segment().exists() {
+        if !self.is_dirty() || !self.active_segment().exists() {
             return Ok(Vec::new());
         }
         let segment = Arc::clone(self.active_segment());

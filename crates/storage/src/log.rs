@@ -70,6 +70,8 @@ pub struct Log {
     /// `partition.metadata` was written and not synced.
     pub(crate) unsynced_metadata: bool,
     pub(crate) offline: bool,
+    /// Something in its files changed since it was opened or closed.
+    pub(crate) touched: bool,
     pub(crate) cell: Arc<LogViewCell>,
 }
 
@@ -261,6 +263,7 @@ impl Log {
 
     /// Writes at the end of the active segment and returns where.
     fn write(&mut self, slices: &mut [IoSlice<'_>]) -> Result<u64, StorageError> {
+        self.touched = true;
         let segment = Arc::clone(self.active_segment());
         let position = segment.size();
         let file = segment.file()?;
@@ -324,6 +327,7 @@ impl Log {
         if self.active.torn {
             old.file()?.truncate(old.size())?;
         }
+        self.touched = true;
         old.activate()?;
         old.write_indexes()?;
         if self.recovery_point >= self.log_end_offset {

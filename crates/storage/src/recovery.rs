@@ -125,6 +125,7 @@ impl Log {
             unsynced_names: fresh,
             unsynced_metadata,
             offline: false,
+            touched: false,
             cell: Arc::new(LogViewCell::new(empty_view())),
             segments,
             place,
@@ -244,6 +245,7 @@ impl Log {
 
     /// Checks all from segment `first` on and cuts the log where it ends to make sense.
     fn recover_from(&mut self, first: usize, checkpoint: Offset) -> Result<(), StorageError> {
+        self.touched = true;
         let base_offset = self.segments[first].base_offset();
         let place = Arc::clone(&self.place);
         self.producers.remove_snapshots(&place, |offset| offset > base_offset)?;

@@ -21,6 +21,7 @@ impl Log {
         if offset < self.segments[0].base_offset() {
             return self.truncate_fully_and_start_at(offset);
         }
+        self.touched = true;
         let cut = self.cut(offset);
         self.or_offline(cut)
     }
@@ -30,6 +31,7 @@ impl Log {
     /// The disk's; then the log is offline.
     pub fn truncate_fully_and_start_at(&mut self, offset: Offset) -> Result<(), StorageError> {
         self.check_online()?;
+        self.touched = true;
         let cleared = self.clear(offset);
         self.or_offline(cleared)
     }
