@@ -2,6 +2,7 @@
 //! Both are owned by one test: the process ends and its folder goes when they are dropped.
 
 #![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(clippy::disallowed_methods, reason = "a real process is watched in real time")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs::{self, File};
