@@ -218,15 +218,16 @@ fn read_config(options: &ServerOptions) -> Result<BrokerConfig, StartError> {
 
 fn limits(config: &BrokerConfig) -> Limits {
     let count = |value: i32| usize::try_from(value).unwrap_or(0);
-    // Kafka's default is 100 KiB, chosen for its own threads; left alone, the system sizes the buffers by need.
-    let buffer = |name: &str, value: i32| config.is_set(name).then(|| usize::try_from(value).ok()).flatten();
     let mut limits = Limits::new(
         count(config.max_connections()),
         count(config.max_connections_per_ip()),
         count(config.socket_request_max_bytes()),
     );
-    limits.send_buffer = buffer("socket.send.buffer.bytes", config.socket_send_buffer_bytes());
-    limits.receive_buffer = buffer("socket.receive.buffer.bytes", config.socket_receive_buffer_bytes());
+    // What is sent stays in the processor's caches: left to grow by itself, the buffer doubles the CPU of a fetch.
+    limits.send_buffer = usize::try_from(config.socket_send_buffer_bytes()).ok();
+    // Kafka's default is 100 KiB, chosen for its own threads; left alone, the system sizes the buffer by need.
+    let receive_buffer = usize::try_from(config.socket_receive_buffer_bytes()).ok();
+    limits.receive_buffer = receive_buffer.filter(|_| config.is_set("socket.receive.buffer.bytes"));
     limits.idle_ms = u64::try_from(config.connections_max_idle_ms()).unwrap_or(u64::MAX / 4);
     limits
 }
