@@ -250,3 +250,16 @@ async fn a_member_that_waits_for_a_rebalance_can_leave_at_once() {
     produce(&client, &topic, 10, Compression::None).await;
     assert_eq!(read(&mut first, 10).await.len(), 10);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_partitions_are_written_and_read() {
+    let Some(client) = connect().await else { return };
+    let topic = create_topic(&client, "many", 1_000).await;
+    produce(&client, &topic, 50_000, Compression::None).await;
+    let mut consumer = Consumer::new(&client, config(None)).unwrap();
+    let partitions: Vec<TopicPartition> = (0..1_000).map(|index| TopicPartition::new(topic.as_str(), index)).collect();
+    consumer.assign(&partitions).unwrap();
+    let records = read(&mut consumer, 50_000).await;
+    let distinct: HashSet<(i32, i64)> = records.iter().map(|record| (record.partition, record.offset)).collect();
+    assert_eq!((records.len(), distinct.len()), (50_000, 50_000));
+}

@@ -65,6 +65,8 @@ impl Producer {
     /// Starts a producer with connections of its own to the cluster of `client`.
     /// # Errors
     /// [`ClientError::InvalidConfig`] if settings exclude each other.
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub fn new(client: Client, config: ProducerConfig) -> Result<Self, ClientError> {
         config.check()?;
         static NEXT: AtomicU32 = AtomicU32::new(1);

@@ -28,8 +28,14 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 const REQUEST_OVERHEAD: usize = 1024;
 
 pub(super) async fn run(shared: Arc<Shared>) {
-    let mut sender =
-        Sender { active: Vec::new(), nodes: HashMap::new(), refreshed: Instant::now(), shared: shared.clone() };
+    let now = Instant::now();
+    let mut sender = Sender {
+        shared: shared.clone(),
+        active: Vec::new(),
+        nodes: HashMap::new(),
+        refreshed: now,
+        next_expiry: now + EXPIRY_INTERVAL,
+    };
     loop {
         let next = sender.pass(Instant::now());
         tokio::select! {
@@ -45,6 +51,7 @@ struct Sender {
     active: Vec<Arc<PartitionQueue>>,
     nodes: HashMap<BrokerId, Arc<Node>>,
     refreshed: Instant,
+    next_expiry: Instant,
 }
 
 /// A broker that leads a partition.
@@ -77,10 +84,13 @@ impl Sender {
         if self.active.is_empty() {
             return next;
         }
-        next = next.min(now + EXPIRY_INTERVAL);
-        for queue in &self.active {
-            queue.expire(now).into_iter().for_each(|given_up| self.shared.follow_up(given_up));
+        if self.next_expiry <= now {
+            self.next_expiry = now + EXPIRY_INTERVAL;
+            for queue in &self.active {
+                queue.expire(now).into_iter().for_each(|given_up| self.shared.follow_up(given_up));
+            }
         }
+        next = next.min(self.next_expiry);
         let identity = self.shared.identity.lock().current;
         if self.shared.config.idempotence && identity.is_none() {
             self.request_identity();
