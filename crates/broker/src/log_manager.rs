@@ -246,7 +246,12 @@ impl LogManager {
         if partition.is_gone() {
             return;
         }
-        let removed = partition.log().delete_retention(now_ms);
+        let removed = {
+            let mut log = partition.log();
+            // Kafka looks more often (producer.id.expiration.check.interval.ms), but forgets nobody within a day either.
+            log.expire_producers(now_ms);
+            log.delete_retention(now_ms)
+        };
         match removed {
             Ok(paths) => {
                 let at_ms = now_ms + partition.settings().log.file_delete_delay_ms;
