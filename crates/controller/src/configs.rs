@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use metadata::config::{
-    ConfigDef, ConfigError, ConfigMap, ConfigSource, Value, broker_synonyms, topic_synonyms, validate_group,
-    validate_topic,
+    ConfigDef, ConfigError, ConfigMap, ConfigSource, Value, broker_synonyms, topic_synonyms, validate_client_metrics,
+    validate_group, validate_topic,
 };
 use metadata::{ConfigResource, MetadataRecord, ResourceType, VersionedRecord};
 use protocol::messages::{
@@ -237,7 +237,10 @@ impl Controller {
     }
 
     fn validate(&self, resource: &ConfigResource, configs: &ConfigMap) -> Result<(), ControllerError> {
-        let invalid = |error: ConfigError| ControllerError::InvalidConfig(error.to_string());
+        let invalid = |error: ConfigError| match error {
+            ConfigError::Request(reason) => ControllerError::InvalidRequest(reason),
+            other => ControllerError::InvalidConfig(other.to_string()),
+        };
         match resource.resource_type {
             ResourceType::Topic if resource.name.is_empty() => {
                 Err(ControllerError::InvalidRequest("Default topic resources are not allowed.".to_owned()))
@@ -251,7 +254,8 @@ impl Controller {
                 Err(ControllerError::InvalidRequest("Default group resources are not allowed.".to_owned()))
             }
             ResourceType::Group => validate_group(&self.config, configs).map_err(invalid),
-            ResourceType::ClientMetrics | ResourceType::BrokerLogger | ResourceType::Unknown => {
+            ResourceType::ClientMetrics => validate_client_metrics(&resource.name, configs).map_err(invalid),
+            ResourceType::BrokerLogger | ResourceType::Unknown => {
                 Err(ControllerError::InvalidRequest(format!("Unknown resource type {:?}", resource.resource_type)))
             }
         }
@@ -370,6 +374,7 @@ fn edit_list(
     let definition = match resource.resource_type {
         ResourceType::Topic => ConfigDef::topic(),
         ResourceType::Group => ConfigDef::group(),
+        ResourceType::ClientMetrics => ConfigDef::client_metrics(),
         _ => ConfigDef::broker(),
     };
     let key =

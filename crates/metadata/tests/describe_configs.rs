@@ -39,6 +39,7 @@ fn source_name(source: ConfigSource) -> &'static str {
         ConfigSource::DynamicDefaultBroker => "DYNAMIC_DEFAULT_BROKER_CONFIG",
         ConfigSource::StaticBroker => "STATIC_BROKER_CONFIG",
         ConfigSource::Default => "DEFAULT_CONFIG",
+        ConfigSource::ClientMetrics => "CLIENT_METRICS_CONFIG",
         ConfigSource::Group => "DYNAMIC_GROUP_CONFIG",
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use controller::validate_topic_name;
 use metadata::config::{
-    ConfigEntry, ConfigMap, ConfigSource, ConfigType, describe_broker, describe_broker_defaults, describe_group,
-    describe_topic,
+    ConfigEntry, ConfigMap, ConfigType, describe_broker, describe_broker_defaults, describe_client_metrics,
+    describe_group, describe_topic,
 };
 use metadata::{ConfigResource, ResourceType};
 use protocol::ErrorCode;
@@ -18,9 +18,6 @@ use protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use crate::Broker;
 use crate::dispatch::{Reply, RequestContext};
 
-/// Configurations of a client metrics subscription, their types and defaults (KIP-714).
-const CLIENT_METRICS: [(&str, ConfigType, &str); 3] =
-    [("interval.ms", ConfigType::Int, "300000"), ("match", ConfigType::List, ""), ("metrics", ConfigType::List, "")];
 /// Code of `DYNAMIC_BROKER_LOGGER_CONFIG`.
 const LOGGER_SOURCE: i8 = 6;
 
@@ -100,7 +97,11 @@ fn describe(
         ResourceType::ClientMetrics if name.is_empty() => {
             return invalid("Client metrics subscription name must not be empty");
         }
-        ResourceType::ClientMetrics => return Ok(CLIENT_METRICS.into_iter().map(client_metrics_default).collect()),
+        ResourceType::ClientMetrics => {
+            let name = name.to_owned();
+            let resource = ConfigResource { resource_type: ResourceType::ClientMetrics, name };
+            describe_client_metrics(&overrides(&resource))
+        }
         ResourceType::Group if name.is_empty() => return invalid("Group name must not be empty"),
         ResourceType::Group => describe_group(&dynamic.lock(), &overrides(&ConfigResource::group(name))),
         ResourceType::Unknown => {
@@ -149,17 +150,6 @@ fn root_logger() -> DescribeConfigsResourceResult {
         name: "root".to_owned(),
         value: Some("INFO".to_owned()),
         config_source: LOGGER_SOURCE,
-        documentation: None,
-        ..Default::default()
-    }
-}
-
-fn client_metrics_default((name, value_type, value): (&str, ConfigType, &str)) -> DescribeConfigsResourceResult {
-    DescribeConfigsResourceResult {
-        name: name.to_owned(),
-        value: Some(value.to_owned()),
-        config_source: ConfigSource::Default.code(),
-        config_type: value_type.code(),
         documentation: None,
         ..Default::default()
     }

@@ -28,6 +28,9 @@ broker\tproducer.id.expiration.check.interval.ms\tint\t600000\t[1,...]\tlow\tint
 dynamic\tleader.replication.throttled.rate\tlong\t9223372036854775807\t[0,...]\tmedium\tper-broker
 dynamic\tfollower.replication.throttled.rate\tlong\t9223372036854775807\t[0,...]\tmedium\tper-broker
 dynamic\treplica.alter.log.dirs.io.max.bytes.per.second\tlong\t9223372036854775807\t[0,...]\tmedium\tper-broker
+client-metrics\tinterval.ms\tint\t300000\t\tmedium\t
+client-metrics\tmatch\tlist\t[]\t\tmedium\t
+client-metrics\tmetrics\tlist\t[]\t\tmedium\t
 topic\tinternal.segment.bytes\tint\tnull\t\tmedium\tinternal
 ";
 
@@ -173,6 +176,13 @@ impl ConfigDef {
     #[must_use]
     pub fn group() -> &'static Self {
         static DEFINITION: LazyLock<ConfigDef> = LazyLock::new(|| ConfigDef::of(&["group"]));
+        &DEFINITION
+    }
+
+    /// Configurations of client metrics subscriptions (KIP-714).
+    #[must_use]
+    pub fn client_metrics() -> &'static Self {
+        static DEFINITION: LazyLock<ConfigDef> = LazyLock::new(|| ConfigDef::of(&["client-metrics"]));
         &DEFINITION
     }
 

@@ -19,6 +19,8 @@ pub enum ConfigSource {
     StaticBroker,
     /// Kafka's default.
     Default,
+    /// A client metrics subscription.
+    ClientMetrics,
     /// Override of a group.
     Group,
 }
@@ -33,6 +35,7 @@ impl ConfigSource {
             Self::DynamicDefaultBroker => 3,
             Self::StaticBroker => 4,
             Self::Default => 5,
+            Self::ClientMetrics => 7,
             Self::Group => 8,
         }
     }
@@ -173,6 +176,23 @@ pub fn describe_group(broker: &DynamicBrokerConfig, overrides: &ConfigMap) -> Ve
             });
         }
         let value = set.or(inherited).or_else(|| key.default.clone()).and_then(|value| value.to_text());
+        ConfigEntry::new(key.name, value, Some(key.value_type), synonyms)
+    });
+    entries.collect()
+}
+
+/// All configurations of a client metrics subscription.
+#[must_use]
+pub fn describe_client_metrics(overrides: &ConfigMap) -> Vec<ConfigEntry> {
+    let entries = ConfigDef::client_metrics().keys().map(|key| {
+        let set = overrides.get(key.name).and_then(|text| key.parse(text).ok());
+        let synonyms = set.iter().map(|value| ConfigSynonym {
+            name: key.name.to_owned(),
+            value: value.to_text(),
+            source: ConfigSource::ClientMetrics,
+        });
+        let synonyms = synonyms.collect();
+        let value = set.or_else(|| key.default.clone()).and_then(|value| value.to_text());
         ConfigEntry::new(key.name, value, Some(key.value_type), synonyms)
     });
     entries.collect()

@@ -32,6 +32,9 @@ pub enum ConfigError {
     /// There is no such group configuration.
     #[error("Unknown group config name: {0}")]
     UnknownGroupConfig(String),
+    /// What Kafka refuses as an invalid request and not as an invalid configuration.
+    #[error("{0}")]
+    Request(String),
     /// Values that are right one by one contradict each other.
     #[error("{reason}")]
     Rule {
@@ -58,13 +61,22 @@ impl ConfigError {
             Self::Invalid { name, .. } | Self::List { name, .. } => name,
             Self::Missing(name) | Self::UnknownTopicConfig(name) | Self::UnknownGroupConfig(name) => name,
             Self::Rule { name, .. } => name,
+            Self::Request(_) => "",
         }
     }
 
-    /// The code on the wire: `INVALID_CONFIG`.
+    /// The code on the wire.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
-        ErrorCode::InvalidConfig
+        match self {
+            Self::Request(_) => ErrorCode::InvalidRequest,
+            Self::Invalid { .. }
+            | Self::List { .. }
+            | Self::Missing(_)
+            | Self::UnknownTopicConfig(_)
+            | Self::UnknownGroupConfig(_)
+            | Self::Rule { .. } => ErrorCode::InvalidConfig,
+        }
     }
 }
 

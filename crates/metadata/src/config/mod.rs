@@ -4,6 +4,7 @@
 
 mod accessors;
 mod broker;
+mod client_metrics;
 mod definition;
 mod describe;
 mod dynamic;
@@ -17,9 +18,11 @@ mod value;
 
 pub use accessors::ProcessRole;
 pub use broker::{BrokerConfig, ConfigWarning};
+pub use client_metrics::validate_client_metrics;
 pub use definition::{ConfigDef, ConfigKey, Importance, UpdateMode};
 pub use describe::{
-    ConfigEntry, ConfigSource, ConfigSynonym, describe_broker, describe_broker_defaults, describe_group, describe_topic,
+    ConfigEntry, ConfigSource, ConfigSynonym, describe_broker, describe_broker_defaults, describe_client_metrics,
+    describe_group, describe_topic,
 };
 pub use dynamic::DynamicBrokerConfig;
 pub use error::{ConfigError, ConfigFileError};
