@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use protocol::ErrorCode;
 use protocol::messages::metadata_request::MetadataRequestTopic;
-use protocol::messages::{MetadataRequest, Request};
+use protocol::messages::{DescribeClusterRequest, MetadataRequest, Request};
 use protocol::types::BrokerId;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -197,11 +197,32 @@ impl Client {
         let response = loop {
             match self.send_to_any(&request).await {
                 Ok(response) => break response,
+                // Controllers know no topics: with `--bootstrap-controller` the nodes are the quorum's (KIP-919).
+                Err(error) if error.code() == ErrorCode::UnsupportedVersion => return self.learn_controllers().await,
                 Err(error) => retries.pause(error).await?,
             }
         };
         ClientError::check(response.error_code, None)?;
         self.inner.metadata.send_modify(|known| *known = Arc::new(known.updated(response, topics.is_none())));
+        Ok(self.cluster())
+    }
+
+    async fn learn_controllers(&self) -> Result<Arc<ClusterMetadata>, ClientError> {
+        const CONTROLLERS: i8 = 2;
+        let request = DescribeClusterRequest { endpoint_type: CONTROLLERS, ..DescribeClusterRequest::default() };
+        let response = self.send_to_any(&request).await?;
+        ClientError::check(response.error_code, response.error_message.as_deref())?;
+        let controllers = response.brokers.into_iter().map(|node| {
+            let id = node.broker_id;
+            (id, crate::Broker { id, host: node.host, port: node.port, rack: node.rack })
+        });
+        let known = ClusterMetadata {
+            cluster_id: Some(response.cluster_id),
+            controller: (response.controller_id >= 0).then_some(response.controller_id),
+            brokers: controllers.collect(),
+            ..ClusterMetadata::default()
+        };
+        self.inner.metadata.send_replace(Arc::new(known));
         Ok(self.cluster())
     }
 
