@@ -111,7 +111,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     }
     let table = report.table();
     println!("{table}");
-    if write || names.is_empty() {
+    if write || (names.is_empty() && run.kinds.len() == 3) {
         let path = workspace::root().join("BENCHMARKS.md");
         let notes = notes(&fs::read_to_string(&path).unwrap_or_default());
         let command = format!("cargo xtask bench {}", args.join(" "));
