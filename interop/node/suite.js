@@ -155,15 +155,15 @@ async function pause() {
   const consumer = kafka.consumer({ groupId: unique("pause"), maxWaitTimeInMs: 100 });
   const counts = [0, 0];
   const changed = new EventEmitter();
+  let paused = false;
   const reach = async (partition) => {
     const limit = awaited(() => `500 messages of partition ${partition}, there are ${counts}`);
-    while (counts[partition] < 500) await Promise.race([once(changed, "change"), limit.promise]);
+    while (counts[partition] < 500 || !paused) await Promise.race([once(changed, "change"), limit.promise]);
     limit.resolve();
   };
   await consumer.connect();
   try {
     await consumer.subscribe({ topic: where, fromBeginning: true });
-    let paused = false;
     await consumer.run({
       autoCommit: false,
       eachBatchAutoResolve: false,
@@ -172,6 +172,7 @@ async function pause() {
           // Nothing of the batch is resolved: all of it comes again once the partition is resumed.
           paused = true;
           consumer.pause([{ topic: where, partitions: [0] }]);
+          changed.emit("change");
           return;
         }
         counts[batch.partition] += batch.messages.length;
