@@ -219,9 +219,6 @@ impl Broker {
         &self.producer_ids
     }
 
-    /// Forgets what belongs to a connection that is gone.
-    pub fn connection_closed(&self, _connection: u64) {}
-
     /// Runs `work` where it may block, and gives its result.
     pub(crate) fn blocking<T: Send + 'static>(
         self: &Arc<Self>,

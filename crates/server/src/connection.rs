@@ -104,7 +104,6 @@ pub(crate) async fn serve(
             drained.await.unwrap_or(End::Stopped)
         }
     };
-    task.broker.connection_closed(task.connection.id);
     debug!(peer = %task.connection.peer, reason = %end, "closed a connection");
 }
 
