@@ -2,12 +2,15 @@
 //! `interop/apache-kafka/passing.txt` names what Ottla passes; it only grows, and what it names must pass.
 //! `interop/apache-kafka/baseline.txt` is the same for Apache Kafka itself on one broker: the bar.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::{scratch, this_program};
 use crate::node::Kind;
@@ -16,6 +19,12 @@ use crate::{apache_kafka, process, workspace};
 
 /// The suite's name on the command line.
 pub(super) const NAME: &str = "apache-kafka";
+/// Classes that run at once. Most tests wait more than they compute.
+const WORKERS: u16 = 2;
+/// Below the ports that the system gives to clients: a broker's port is not taken while it is down.
+const FIRST_PORT: u16 = 23000;
+/// Each worker has its own ports.
+const PORTS_OF_WORKER: u16 = 3000;
 
 /// Runs the classes of the list and counts the tests in it. `UPDATE_PASSING=1` adds what passes now and is not yet in it;
 /// `CLASSES` (space separated) runs these instead of the classes of the list.
@@ -40,7 +49,10 @@ pub(super) fn run(kind: Kind, tally: &mut Tally) -> Result<()> {
     };
     let listed: BTreeSet<&String> =
         listed.iter().filter(|test| classes.contains(test.split("::").next().unwrap_or_default())).collect();
-    let results = results(kind, &runner, &classes)?;
+    let mut longest_first: Vec<&str> = classes.iter().copied().collect();
+    longest_first
+        .sort_by_key(|class| Reverse(listed.iter().filter(|test| test.split("::").next() == Some(*class)).count()));
+    let results = results(kind, &runner, &longest_first)?;
     for test in &listed {
         if results.contains(&("PASS".to_owned(), (*test).clone())) {
             tally.pass(1);
@@ -60,32 +72,72 @@ pub(super) fn run(kind: Kind, tally: &mut Tally) -> Result<()> {
 }
 
 /// How each test ended: `PASS`, `FAIL` or `SKIP`, and its name as `class::method`.
-fn results(kind: Kind, runner: &PathBuf, classes: &BTreeSet<&str>) -> Result<Vec<(String, String)>> {
+type Results = Vec<(String, String)>;
+
+/// Runs the classes, those with most tests in the list first, on [`WORKERS`] at a time.
+fn results(kind: Kind, runner: &Path, classes: &[&str]) -> Result<Results> {
     let folder = scratch().join("apache-kafka");
     fs::create_dir_all(&folder)?;
     let launcher = folder.join(format!("launch-{}", kind.name()));
     fs::write(&launcher, format!("#!/bin/sh\nexec '{}' node {} \"$@\"\n", this_program()?, kind.name()))?;
     process::run(Command::new("chmod").arg("+x").arg(&launcher))?;
-    let classes: Vec<&str> = classes.iter().copied().collect();
-    let mut command = Command::new(runner);
-    command.arg(&launcher).arg("clients").env("SUITES", &folder).env("CLASSES", classes.join(" ")).env("FULL", "1");
-    command.env("LABEL", kind.name()).env("MAXBROKERS", "1").env("OTTLA", crate::node::ottla_binary());
-    // Below the ports that the system gives to clients: a broker's port is not taken while it is down.
-    command.env("PORTBASE", "23000");
-    if std::env::var_os("PER").is_none() {
-        command.env("PER", "60s");
+    let suite = Suite { kind, runner, folder: &folder, launcher: &launcher };
+    // With no group named the script only installs what it needs, which two of it must not do at once.
+    process::lines(&mut suite.command(), |_| {})?;
+    let queue = Mutex::new(classes.iter());
+    let next = || queue.lock().ok()?.next().copied();
+    let workers: Vec<Result<Results>> = thread::scope(|scope| {
+        let start = |worker| scope.spawn(move || suite.work(worker, next));
+        let started: Vec<_> = (0..WORKERS).map(start).collect();
+        started.into_iter().map(|worker| worker.join().unwrap_or_else(|_| bail!("a worker panicked"))).collect()
+    });
+    let mut all = Vec::new();
+    for results in workers {
+        all.extend(results?);
     }
-    // The script's own counts cover tests that are not in the list: its exit code says nothing here.
-    process::lines(&mut command, |_| {})?;
-    let file = folder.join(format!("results/ak-clients.{}.txt", kind.name()));
-    let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-    let mut results = Vec::new();
-    for line in text.lines() {
-        if let [how, test, ..] = line.split(' ').collect::<Vec<_>>().as_slice() {
-            results.push(((*how).to_owned(), (*test).to_owned()));
+    Ok(all)
+}
+
+/// The script that runs the tests, and against what.
+#[derive(Clone, Copy)]
+struct Suite<'a> {
+    kind: Kind,
+    runner: &'a Path,
+    folder: &'a Path,
+    launcher: &'a Path,
+}
+
+impl Suite<'_> {
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.runner);
+        command.arg(self.launcher).env("SUITES", self.folder).env("FULL", "1");
+        command.env("MAXBROKERS", "1").env("OTTLA", crate::node::ottla_binary());
+        if std::env::var_os("PER").is_none() {
+            command.env("PER", "60s");
         }
+        command
     }
-    Ok(results)
+
+    /// Runs one class after the other until there is no next one.
+    fn work<'c>(&self, worker: u16, next: impl Fn() -> Option<&'c str>) -> Result<Results> {
+        let label = format!("{}-{worker}", self.kind.name());
+        let file = self.folder.join(format!("results/ak-clients.{label}.txt"));
+        let mut results = Vec::new();
+        while let Some(class) = next() {
+            let mut command = self.command();
+            command.arg("clients").env("CLASSES", class).env("LABEL", &label);
+            command.env("PORTBASE", (FIRST_PORT + worker * PORTS_OF_WORKER).to_string());
+            // The script's own counts cover tests that are not in the list: its exit code says nothing here.
+            process::lines(&mut command, |_| {})?;
+            let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+            for line in text.lines() {
+                if let [how, test, ..] = line.split(' ').collect::<Vec<_>>().as_slice() {
+                    results.push(((*how).to_owned(), (*test).to_owned()));
+                }
+            }
+        }
+        Ok(results)
+    }
 }
 
 fn list(kind: Kind) -> PathBuf {
