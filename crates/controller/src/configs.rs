@@ -9,8 +9,8 @@ use metadata::config::{
 use metadata::{ConfigResource, MetadataRecord, ResourceType, VersionedRecord};
 use protocol::messages::{
     AlterConfigsRequest, AlterConfigsResponse, ClearElrRecord, IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsResponse, alter_configs_response, incremental_alter_configs_request as incremental,
-    incremental_alter_configs_response,
+    IncrementalAlterConfigsResponse, alter_configs_request as replacing, alter_configs_response,
+    incremental_alter_configs_request as incremental, incremental_alter_configs_response,
 };
 
 use crate::ControllerError;
@@ -65,60 +65,44 @@ impl Controller {
         &mut self,
         request: &IncrementalAlterConfigsRequest,
     ) -> Outcome<IncrementalAlterConfigsResponse> {
-        let mut records = Vec::new();
-        let mut responses = Vec::with_capacity(request.resources.len());
-        let keys = request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.as_str()));
-        let duplicates = duplicate_resources(keys);
-        for resource in &request.resources {
-            let is_duplicate = duplicates.contains(&(resource.resource_type, resource.resource_name.as_str()));
-            let result = check_resource(resource.resource_type, is_duplicate)
-                .and_then(|()| self.alter_incrementally(resource))
-                .map(|altered| records.extend(altered));
-            let (error_code, error_message) = code_and_message(&result);
-            responses.push(incremental_alter_configs_response::AlterConfigsResourceResponse {
+        let targets = request.resources.iter().map(|resource| (resource.resource_type, &*resource.resource_name));
+        let mut altered = alter_each(targets, |at| self.alter_incrementally(&request.resources[at]));
+        let too_large = check_size(&altered.records);
+        if too_large.is_err() {
+            let answer = code_and_message(&too_large);
+            altered.answers.fill(answer);
+            altered.records.clear();
+        }
+        let answered = request.resources.iter().zip(altered.answers);
+        let responses = answered.map(|(resource, (error_code, error_message))| {
+            incremental_alter_configs_response::AlterConfigsResourceResponse {
                 error_code,
                 error_message,
                 resource_type: resource.resource_type,
                 resource_name: resource.resource_name.clone(),
                 ..Default::default()
-            });
-        }
-        if let Err(error) = check_size(&records) {
-            let (code, message) = code_and_message(&Err(error));
-            responses
-                .iter_mut()
-                .for_each(|response| (response.error_code, response.error_message) = (code, message.clone()));
-            records.clear();
-        }
-        let response = IncrementalAlterConfigsResponse { responses, ..Default::default() };
-        self.finish(records, response, request.validate_only)
+            }
+        });
+        let response = IncrementalAlterConfigsResponse { responses: responses.collect(), ..Default::default() };
+        self.finish(altered.records, response, request.validate_only)
     }
 
     /// Replaces all configurations of resources; each resource succeeds or fails for itself.
     pub fn alter_configs(&mut self, request: &AlterConfigsRequest) -> Outcome<AlterConfigsResponse> {
-        let mut records = Vec::new();
-        let mut responses = Vec::with_capacity(request.resources.len());
-        let keys = request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.as_str()));
-        let duplicates = duplicate_resources(keys);
-        for resource in &request.resources {
-            let is_duplicate = duplicates.contains(&(resource.resource_type, resource.resource_name.as_str()));
-            let configs = resource.configs.iter().map(|config| (config.name.as_str(), config.value.clone())).collect();
-            let result = check_resource(resource.resource_type, is_duplicate)
-                .and_then(|()| {
-                    self.replace_configs(&config_resource(resource.resource_type, &resource.resource_name), configs)
-                })
-                .map(|altered| records.extend(altered));
-            let (error_code, error_message) = code_and_message(&result);
-            responses.push(alter_configs_response::AlterConfigsResourceResponse {
+        let targets = request.resources.iter().map(|resource| (resource.resource_type, &*resource.resource_name));
+        let altered = alter_each(targets, |at| self.replace_configs(&request.resources[at]));
+        let answered = request.resources.iter().zip(altered.answers);
+        let responses = answered.map(|(resource, (error_code, error_message))| {
+            alter_configs_response::AlterConfigsResourceResponse {
                 error_code,
                 error_message,
                 resource_type: resource.resource_type,
                 resource_name: resource.resource_name.clone(),
                 ..Default::default()
-            });
-        }
-        let response = AlterConfigsResponse { responses, ..Default::default() };
-        self.finish(records, response, request.validate_only)
+            }
+        });
+        let response = AlterConfigsResponse { responses: responses.collect(), ..Default::default() };
+        self.finish(altered.records, response, request.validate_only)
     }
 
     fn finish<R>(&mut self, mut records: Vec<VersionedRecord>, response: R, validate_only: bool) -> Outcome<R> {
@@ -158,16 +142,17 @@ impl Controller {
 
     fn replace_configs(
         &self,
-        target: &ConfigResource,
-        configs: Vec<(&str, Option<String>)>,
+        resource: &replacing::AlterConfigsResource,
     ) -> Result<Vec<VersionedRecord>, ControllerError> {
+        let target = &config_resource(resource.resource_type, &resource.resource_name);
+        let configs = resource.configs.iter().map(|config| (config.name.as_str(), config.value.clone()));
         let empty = ConfigMap::new();
         let current = self.dynamic_config(target).unwrap_or(&empty);
-        let given: HashSet<&str> = configs.iter().map(|(name, _)| *name).collect();
+        let given: HashSet<&str> = configs.clone().map(|(name, _)| name).collect();
         let changed = |(name, value): &(&str, Option<String>)| {
             current.get(*name) != value.as_ref() || target.resource_type == ResourceType::Broker
         };
-        let mut changes: Vec<(&str, Option<String>)> = configs.into_iter().filter(changed).collect();
+        let mut changes: Vec<(&str, Option<String>)> = configs.filter(changed).collect();
         let gone = current.keys().filter(|name| !given.contains(name.as_str()));
         changes.extend(gone.map(|name| (name.as_str(), None)));
         self.check_change(target, &changes, false)?;
@@ -338,9 +323,26 @@ fn config_resource(resource_type: i8, name: &str) -> ConfigResource {
     ConfigResource { resource_type: ResourceType::from_code(resource_type), name: name.to_owned() }
 }
 
-fn duplicate_resources<'a>(keys: impl Iterator<Item = (i8, &'a str)>) -> HashSet<(i8, &'a str)> {
+/// What a request changes, and the code and message for each of its resources.
+struct Altered {
+    records: Vec<VersionedRecord>,
+    answers: Vec<(i16, Option<String>)>,
+}
+
+/// Lets `alter` make the records of each resource, which it is told by its place, unless the resource is one that cannot be.
+fn alter_each<'a>(
+    targets: impl Iterator<Item = (i8, &'a str)> + Clone,
+    alter: impl Fn(usize) -> Result<Vec<VersionedRecord>, ControllerError>,
+) -> Altered {
     let mut seen = HashSet::new();
-    keys.filter(|key| !seen.insert(*key)).collect()
+    let duplicates: HashSet<(i8, &str)> = targets.clone().filter(|target| !seen.insert(*target)).collect();
+    let mut records = Vec::new();
+    let answer = |(at, target): (usize, (i8, &'a str))| {
+        let altered = check_resource(target.0, duplicates.contains(&target)).and_then(|()| alter(at));
+        code_and_message(&altered.map(|altered| records.extend(altered)))
+    };
+    let answers = targets.enumerate().map(answer).collect();
+    Altered { records, answers }
 }
 
 fn check_resource(resource_type: i8, is_duplicate: bool) -> Result<(), ControllerError> {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use protocol::ErrorCode;
+use protocol::messages::alter_configs_request::AlterConfigsResource;
 use protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
 use protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
 
-use super::config_changes::{Operation, ResourceChange, check};
+use super::config_changes::{Operation, ResourceChange, decide};
 use crate::Broker;
 use crate::dispatch::{Audience, Reply, RequestContext};
 use crate::quorum::Refusal;
@@ -16,54 +16,37 @@ pub(crate) fn handle(
     context: &RequestContext,
     request: AlterConfigsRequest,
 ) -> Reply<AlterConfigsResponse> {
-    let is_broker = context.connection.audience == Audience::Clients;
-    let altered = broker.blocking(move |broker| alter(broker, request, is_broker));
+    let audience = context.connection.audience;
+    let altered = broker.blocking(move |broker| alter(broker, audience, &request));
     Reply::Later(Box::pin(async move { altered.await.unwrap_or_default() }))
 }
 
-fn alter(broker: &Arc<Broker>, mut request: AlterConfigsRequest, is_broker: bool) -> AlterConfigsResponse {
-    let mut responses: Vec<AlterConfigsResourceResponse> = request
-        .resources
-        .iter()
-        .map(|resource| AlterConfigsResourceResponse {
-            resource_type: resource.resource_type,
-            resource_name: resource.resource_name.clone(),
-            ..Default::default()
-        })
-        .collect();
-    let checked = if is_broker { check(broker, &changes(&request)) } else { vec![None; responses.len()] };
-    let mut is_open = checked.iter().map(Option::is_none);
-    request.resources.retain(|_| is_open.next().unwrap_or(true));
-    let decided = broker.quorum().submit(broker, |controller, _| Ok(controller.alter_configs(&request)));
-    let mut decided = decided.map(|response| response.responses.into_iter());
-    for (response, refusal) in responses.iter_mut().zip(checked) {
-        let refusal = match (refusal, &mut decided) {
-            (Some(refusal), _) => refusal,
-            (None, Err(refusal)) => refusal.clone(),
-            (None, Ok(decided)) => match decided.next() {
-                Some(decided) => {
-                    *response = decided;
-                    continue;
-                }
-                None => Refusal::from(ErrorCode::UnknownServerError),
-            },
-        };
-        response.error_code = refusal.code.code();
-        response.error_message = Some(refusal.message);
-    }
-    AlterConfigsResponse { responses, ..Default::default() }
+fn alter(broker: &Arc<Broker>, audience: Audience, request: &AlterConfigsRequest) -> AlterConfigsResponse {
+    let decided = decide(broker, audience, (&request.resources, change), |resources| {
+        let left = AlterConfigsRequest { resources, validate_only: request.validate_only, ..Default::default() };
+        Ok(broker.quorum().submit(broker, |controller, _| Ok(controller.alter_configs(&left)))?.responses)
+    });
+    let outcomes = request.resources.iter().zip(decided);
+    let responses = outcomes.map(|(resource, decided)| decided.unwrap_or_else(|refusal| refused(resource, refusal)));
+    AlterConfigsResponse { responses: responses.collect(), ..Default::default() }
 }
 
-fn changes(request: &AlterConfigsRequest) -> Vec<ResourceChange<'_>> {
-    let changes = request.resources.iter().map(|resource| ResourceChange {
+fn refused(resource: &AlterConfigsResource, refusal: Refusal) -> AlterConfigsResourceResponse {
+    AlterConfigsResourceResponse {
+        error_code: refusal.code.code(),
+        error_message: Some(refusal.message),
+        resource_type: resource.resource_type,
+        resource_name: resource.resource_name.clone(),
+        ..Default::default()
+    }
+}
+
+fn change(resource: &AlterConfigsResource) -> ResourceChange<'_> {
+    let configs = resource.configs.iter();
+    ResourceChange {
         resource_type: resource.resource_type,
         name: &resource.resource_name,
-        configs: resource
-            .configs
-            .iter()
-            .map(|config| (config.name.as_str(), Operation::Set as i8, config.value.as_deref()))
-            .collect(),
+        configs: configs.map(|config| (config.name.as_str(), Operation::Set as i8, config.value.as_deref())).collect(),
         replaces: true,
-    });
-    changes.collect()
+    }
 }

@@ -9,6 +9,7 @@ use metadata::{ConfigResource, ResourceType};
 use protocol::ErrorCode;
 
 use crate::Broker;
+use crate::dispatch::Audience;
 use crate::quorum::Refusal;
 
 /// What happens to one configuration.
@@ -37,8 +38,30 @@ pub(super) struct ResourceChange<'a> {
     pub(super) replaces: bool,
 }
 
+/// Has `submit` decide about those of a request's resources that pass the checks, as the controller does about all that it is
+/// sent itself. What became of each resource is in the order of the request.
+pub(super) fn decide<T: Clone, D>(
+    broker: &Arc<Broker>,
+    audience: Audience,
+    (resources, change): (&[T], impl Fn(&T) -> ResourceChange<'_>),
+    submit: impl FnOnce(Vec<T>) -> Result<Vec<D>, Refusal>,
+) -> Vec<Result<D, Refusal>> {
+    let checked = match audience {
+        Audience::Clients => check(broker, &resources.iter().map(change).collect::<Vec<_>>()),
+        Audience::Controllers => vec![None; resources.len()],
+    };
+    let passed = resources.iter().zip(&checked).filter(|(_, refusal)| refusal.is_none());
+    let mut decided = submit(passed.map(|(resource, _)| resource.clone()).collect()).map(Vec::into_iter);
+    let outcome = |refusal| match (refusal, &mut decided) {
+        (Some(refusal), _) => Err(refusal),
+        (None, Err(refusal)) => Err(refusal.clone()),
+        (None, Ok(decided)) => decided.next().ok_or_else(|| Refusal::from(ErrorCode::UnknownServerError)),
+    };
+    checked.into_iter().map(outcome).collect()
+}
+
 /// Checks all changes of a request; an entry for each: none if the controller is to decide.
-pub(super) fn check(broker: &Arc<Broker>, changes: &[ResourceChange<'_>]) -> Vec<Option<Refusal>> {
+fn check(broker: &Arc<Broker>, changes: &[ResourceChange<'_>]) -> Vec<Option<Refusal>> {
     let mut seen = HashSet::new();
     let keys = changes.iter().map(|change| (change.resource_type, change.name));
     let twice: HashSet<(i8, &str)> = keys.filter(|key| !seen.insert(*key)).collect();
