@@ -1,6 +1,6 @@
 //! The indexes beside a segment: offsets, times, aborted transactions.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::batches::LogFile;
 use super::{Complaints, IndexStyle, absolute, base_offset, unreadable};
@@ -29,6 +29,15 @@ fn entries(path: &Path, size: usize) -> Result<Vec<Vec<u8>>, Exception> {
     Ok(bytes.chunks_exact(size).map(<[u8]>::to_vec).collect())
 }
 
+/// The base offset of an index, and the log beside it, which is there.
+fn base_and_log(path: &Path) -> Result<(i64, PathBuf), Exception> {
+    let base = base_offset(path)?;
+    let log = path.with_extension("log");
+    let log = std::path::absolute(&log).unwrap_or(log);
+    LogFile::open(&log, 0, u64::MAX)?;
+    Ok((base, log))
+}
+
 fn offset_entries(path: &Path, base: i64) -> Result<Vec<OffsetEntry>, Exception> {
     let entry = |bytes: Vec<u8>| OffsetEntry {
         offset: base + i64::from(i32::from_be_bytes(number(&bytes, 0))),
@@ -44,10 +53,7 @@ pub(super) fn dump_offsets(
     complaints: &mut Complaints,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let base = base_offset(path)?;
-    let log = path.with_extension("log");
-    let log = std::path::absolute(&log).unwrap_or(log);
-    LogFile::open(&log, 0, u64::MAX)?;
+    let (base, log) = base_and_log(path)?;
     let entries = offset_entries(path, base)?;
     let Some(last) = entries.last() else {
         return Ok(out.line(format_args!("{} is empty.", path.display()))?);
@@ -112,10 +118,7 @@ pub(super) fn dump_times(
     complaints: &mut Complaints,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let base = base_offset(path)?;
-    let log = path.with_extension("log");
-    let log = std::path::absolute(&log).unwrap_or(log);
-    LogFile::open(&log, 0, u64::MAX)?;
+    let (base, log) = base_and_log(path)?;
     let offsets = offset_entries(&path.with_extension("index"), base)?;
     let entries = entries(path, TIME_ENTRY)?;
     let entry = |bytes: &Vec<u8>| {

@@ -1,15 +1,13 @@
 //! `kafka-storage.sh format`: writes `meta.properties` and a cluster's first records into empty log directories.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write as _;
 use std::path::Path;
 
-use bytes::Bytes;
-use metadata::bootstrap::{BOOTSTRAP_CHECKPOINT, BootstrapMetadata, INITIAL_SNAPSHOT, InitialVoter, initial_snapshot};
+use broker::format::Format;
+use metadata::bootstrap::{BootstrapMetadata, InitialVoter};
 use metadata::config::{BrokerConfig, parse_host_port};
 use metadata::features::{KRAFT_VERSION, METADATA_VERSION, MetadataVersion};
-use protocol::Uuid;
+use platform::OsDisk;
 
 use super::features::release_version;
 use super::{META_PROPERTIES, directories, meta_properties, random_uuid};
@@ -19,20 +17,12 @@ use crate::cli::out::Out;
 use crate::cli::stop::Stop;
 use crate::cli::time::now_ms;
 
-const METADATA_LOG: &str = "__cluster_metadata-0";
 const RUNTIME: &str = "java.lang.RuntimeException";
 
 /// What is asked for.
 struct Plan<'a> {
-    cluster_id: &'a str,
-    node_id: i32,
-    metadata_dir: &'a str,
-    controller_listener: &'a str,
     version: MetadataVersion,
-    kraft_version: i16,
-    bootstrap: BootstrapMetadata,
-    /// The first voters of a dynamic quorum.
-    voters: Option<Vec<InitialVoter>>,
+    format: Format<'a>,
 }
 
 /// Formats the directories that are empty.
@@ -42,8 +32,8 @@ pub(super) fn format(arguments: &Arguments, config: &BrokerConfig, out: &mut Out
     for dir in directories(config) {
         match meta_properties(&dir)? {
             Some(properties) => {
-                verify(&dir, "cluster.id", properties.get("cluster.id"), plan.cluster_id)?;
-                verify(&dir, "node.id", properties.get("node.id"), &plan.node_id.to_string())?;
+                verify(&dir, "cluster.id", properties.get("cluster.id"), plan.format.cluster_id)?;
+                verify(&dir, "node.id", properties.get("node.id"), &plan.format.node_id.to_string())?;
                 formatted.push(dir);
             }
             None => empty.push(dir),
@@ -61,7 +51,7 @@ pub(super) fn format(arguments: &Arguments, config: &BrokerConfig, out: &mut Out
     if empty.is_empty() {
         return Ok(out.line("All of the log directories are already formatted.")?);
     }
-    out.line(format_args!("Bootstrap metadata: {}", plan.bootstrap))?;
+    out.line(format_args!("Bootstrap metadata: {}", plan.format.bootstrap))?;
     for dir in empty {
         format_dir(&dir, &plan, out)?;
     }
@@ -108,16 +98,16 @@ fn plan<'a>(arguments: &'a Arguments, config: &'a BrokerConfig) -> Result<Plan<'
     if arguments.has("--add-scram") {
         return Err(Stop::error("SCRAM credentials are not part of this build"));
     }
-    Ok(Plan {
+    let format = Format {
         cluster_id: arguments.one("--cluster-id").unwrap_or_default(),
         node_id: config.node_id(),
-        metadata_dir: config.metadata_log_dir(),
+        metadata_dir: Path::new(config.metadata_log_dir()),
         controller_listener: config.controller_listener_names().first().map(String::as_str).unwrap_or_default(),
-        version,
         kraft_version,
         bootstrap,
         voters,
-    })
+    };
+    Ok(Plan { version, format })
 }
 
 fn levels(arguments: &Arguments) -> Result<BTreeMap<String, i16>, Stop> {
@@ -205,43 +195,16 @@ fn standalone_voter(config: &BrokerConfig) -> Result<InitialVoter, Stop> {
 }
 
 fn format_dir(dir: &str, plan: &Plan<'_>, out: &mut Out) -> Result<(), Stop> {
-    let is_metadata = dir == plan.metadata_dir;
-    let own = plan.voters.iter().flatten().find(|voter| voter.id == plan.node_id);
-    let (kind, directory_id) = match (is_metadata, &plan.voters, own) {
+    let format = &plan.format;
+    let is_metadata = Path::new(dir) == format.metadata_dir;
+    let own = format.voters.iter().flatten().find(|voter| voter.id == format.node_id);
+    let (kind, directory_id) = match (is_metadata, &format.voters, own) {
         (false, ..) => ("data directory", random_uuid()?),
         (true, None, _) => ("metadata directory", random_uuid()?),
         (true, Some(_), None) => ("dynamic metadata directory", random_uuid()?),
         (true, Some(_), Some(own)) => ("dynamic metadata voter directory", own.directory_id),
     };
     out.line(format_args!("Formatting {kind} {dir} with {METADATA_VERSION} {}.", plan.version.name()))?;
-    let root = Path::new(dir);
-    let failed = |error: &dyn std::fmt::Display| Stop::error(&format!("{dir}: {error}"));
-    std::fs::create_dir_all(root).map_err(|error| failed(&error))?;
-    let bootstrap = plan.bootstrap.to_file(now_ms()).map_err(|error| failed(&error))?;
-    write_synced(&root.join(BOOTSTRAP_CHECKPOINT), &bootstrap).map_err(|error| failed(&error))?;
-    if let Some(voters) = plan.voters.as_ref().filter(|_| is_metadata) {
-        let snapshot = initial_snapshot(now_ms(), plan.kraft_version, plan.controller_listener, voters)
-            .map_err(|error| failed(&error))?;
-        let log = root.join(METADATA_LOG);
-        std::fs::create_dir_all(&log).map_err(|error| failed(&error))?;
-        write_synced(&log.join(INITIAL_SNAPSHOT), &snapshot).map_err(|error| failed(&error))?;
-    }
-    // Last, because a directory counts as formatted once it has this file.
-    let properties = meta_file(plan, directory_id);
-    write_synced(&root.join(META_PROPERTIES), &Bytes::from(properties)).map_err(|error| failed(&error))
-}
-
-fn meta_file(plan: &Plan<'_>, directory_id: Uuid) -> String {
-    let (node, cluster) = (plan.node_id, plan.cluster_id);
-    format!("#\nnode.id={node}\ndirectory.id={directory_id}\nversion=1\ncluster.id={cluster}\n")
-}
-
-/// Writes beside the file and renames, so that nobody sees half of it.
-fn write_synced(path: &Path, bytes: &Bytes) -> std::io::Result<()> {
-    let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    let written = format.write(&OsDisk::new(), Path::new(dir), directory_id, now_ms());
+    written.map_err(|error| Stop::error(&format!("{dir}: {error}")))
 }
