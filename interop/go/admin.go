@@ -10,14 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-func topics() error {
-	admin, err := admin()
-	if err != nil {
-		return err
-	}
-	defer admin.Close()
-	ctx, cancel := within()
-	defer cancel()
+func topics() error { return withAdmin(alterTopic) }
+
+func alterTopic(ctx context.Context, admin *kadm.Client) error {
 	name := unique("topics")
 	if _, err := admin.CreateTopic(ctx, 3, 1, map[string]*string{"retention.ms": kadm.StringPtr("12345")}, name); err != nil {
 		return err
@@ -84,21 +79,17 @@ func deleteRecords() error {
 	if err != nil {
 		return err
 	}
-	admin, err := admin()
+	err = withAdmin(func(ctx context.Context, admin *kadm.Client) error {
+		var offsets kadm.Offsets
+		offsets.AddOffset(where, 0, 40, -1)
+		deleted, err := admin.DeleteRecords(ctx, offsets)
+		if err != nil {
+			return err
+		}
+		result, _ := deleted.Lookup(where, 0)
+		return errors.Join(result.Err, equal(result.LowWatermark, 40, "low watermark"))
+	})
 	if err != nil {
-		return err
-	}
-	defer admin.Close()
-	ctx, cancel := within()
-	defer cancel()
-	var offsets kadm.Offsets
-	offsets.AddOffset(where, 0, 40, -1)
-	deleted, err := admin.DeleteRecords(ctx, offsets)
-	if err != nil {
-		return err
-	}
-	result, _ := deleted.Lookup(where, 0)
-	if err := errors.Join(result.Err, equal(result.LowWatermark, 40, "low watermark")); err != nil {
 		return err
 	}
 	consumer, err := reader(where, 1, kgo.NewOffset().AtStart())
@@ -118,13 +109,10 @@ func groups() error {
 	if err != nil {
 		return err
 	}
-	admin, err := admin()
-	if err != nil {
-		return err
-	}
-	defer admin.Close()
-	ctx, cancel := within()
-	defer cancel()
+	return withAdmin(func(ctx context.Context, admin *kadm.Client) error { return describeGroup(ctx, admin, where) })
+}
+
+func describeGroup(ctx context.Context, admin *kadm.Client, where string) error {
 	name := unique("groups")
 	assigned := make(chan int, 16)
 	member, err := client(kgo.ConsumerGroup(name), kgo.ConsumeTopics(where), kgo.ClientID("the-client"), kgo.DisableAutoCommit(),

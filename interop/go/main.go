@@ -153,28 +153,35 @@ func admin() (*kadm.Client, error) {
 	return kadm.NewClient(inner), nil
 }
 
-// Creates a topic and returns its name once its leaders serve.
-func topic(name string, partitions int32, configs map[string]*string) (string, error) {
-	name = unique(name)
+// withAdmin runs body with an admin client and the time that anything awaited may take.
+func withAdmin(body func(context.Context, *kadm.Client) error) error {
 	admin, err := admin()
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer admin.Close()
 	ctx, cancel := within()
 	defer cancel()
-	if _, err := admin.CreateTopic(ctx, partitions, 1, configs, name); err != nil {
-		return "", err
-	}
-	return name, eventually(func(ctx context.Context) error {
-		offsets, err := admin.ListEndOffsets(ctx, name)
-		if err != nil {
+	return body(ctx, admin)
+}
+
+// Creates a topic and returns its name once its leaders serve.
+func topic(name string, partitions int32, configs map[string]*string) (string, error) {
+	name = unique(name)
+	return name, withAdmin(func(ctx context.Context, admin *kadm.Client) error {
+		if _, err := admin.CreateTopic(ctx, partitions, 1, configs, name); err != nil {
 			return err
 		}
-		if len(offsets[name]) != int(partitions) {
-			return errors.New("partitions are missing")
-		}
-		return offsets.Error()
+		return eventually(func(ctx context.Context) error {
+			offsets, err := admin.ListEndOffsets(ctx, name)
+			if err != nil {
+				return err
+			}
+			if len(offsets[name]) != int(partitions) {
+				return errors.New("partitions are missing")
+			}
+			return offsets.Error()
+		})
 	})
 }
 

@@ -127,29 +127,24 @@ func timestamps() error {
 	if err != nil {
 		return err
 	}
-	admin, err := admin()
-	if err != nil {
-		return err
-	}
-	defer admin.Close()
-	ctx, cancel := within()
-	defer cancel()
-	for asked, expected := range map[int64]int64{0: 0, start - 1: 0, start: 0, start + 1: 1, start + 5005: 501, start + 9990: 999, start + 9991: 1000} {
-		found, err := admin.ListOffsetsAfterMilli(ctx, asked, where)
+	return withAdmin(func(ctx context.Context, admin *kadm.Client) error {
+		for asked, expected := range map[int64]int64{0: 0, start - 1: 0, start: 0, start + 1: 1, start + 5005: 501, start + 9990: 999, start + 9991: 1000} {
+			found, err := admin.ListOffsetsAfterMilli(ctx, asked, where)
+			if err != nil {
+				return err
+			}
+			offset, _ := found.Lookup(where, 0)
+			if err := equal(offset.Offset, expected, fmt.Sprintf("offset of time start%+d", asked-start)); err != nil {
+				return err
+			}
+		}
+		latest, err := admin.ListMaxTimestampOffsets(ctx, where)
 		if err != nil {
 			return err
 		}
-		offset, _ := found.Lookup(where, 0)
-		if err := equal(offset.Offset, expected, fmt.Sprintf("offset of time start%+d", asked-start)); err != nil {
-			return err
-		}
-	}
-	latest, err := admin.ListMaxTimestampOffsets(ctx, where)
-	if err != nil {
-		return err
-	}
-	offset, _ := latest.Lookup(where, 0)
-	return equal(offset.Offset, 999, "offset of the largest timestamp")
+		offset, _ := latest.Lookup(where, 0)
+		return equal(offset.Offset, 999, "offset of the largest timestamp")
+	})
 }
 
 // numbers makes a topic in which the record at offset n of each partition is "vn".
