@@ -190,6 +190,11 @@ def clean_stop():
     before = state()
     node("stop")
     check_files(before)
+    log = max(METADATA.glob("*.log"))
+    changes = [line for line in dump([log], "--cluster-metadata-decoder")[log] if "BROKER_REGISTRATION_CHANGE_RECORD" in line]
+    assert '"fenced":1' in changes[-1], f"the broker left the cluster: {changes[-1]}"
+    epoch = json.loads((DATA / ".kafka_cleanshutdown").read_text(encoding="utf-8"))["brokerEpoch"]
+    assert epoch >= 0, "the epoch of the broker that stopped is known"
     node("start")
     same(before, "after a clean stop")
 
@@ -248,6 +253,9 @@ def other_broker(end):
         before = state()
         node(end)
         node("start", OTHER)
+        if end == "stop":
+            said = (Path(FOLDER) / "broker.log").read_text(encoding="utf-8", errors="replace")
+            assert "DUPLICATE_BROKER_REGISTRATION" not in said, "the session of the broker that stopped is over"
         try:
             eventually(lambda: same(before, f"in {OTHER}"))
             client("more", "commit")

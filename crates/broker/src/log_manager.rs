@@ -278,8 +278,8 @@ impl LogManager {
         }
     }
 
-    /// Closes all logs and marks the shutdown as clean.
-    pub fn close(&self, partitions: &[Arc<Partition>]) {
+    /// Closes all logs and marks the shutdown as clean, that of the broker registered with `broker_epoch`.
+    pub fn close(&self, partitions: &[Arc<Partition>], broker_epoch: i64) {
         let dirty = partitions.iter().filter(|partition| partition.log().is_dirty()).count();
         let together = dirty > SYNCED_ONE_BY_ONE;
         let mut clean = true;
@@ -299,7 +299,7 @@ impl LogManager {
             return;
         }
         for dir in self.dirs.iter().filter(|dir| !dir.is_offline()) {
-            if let Err(cause) = dir.dir.write_clean_shutdown_marker() {
+            if let Err(cause) = dir.dir.write_clean_shutdown_marker(broker_epoch) {
                 error!(dir = %dir.path().display(), %cause, "could not mark the clean shutdown");
             }
         }

@@ -121,6 +121,9 @@ impl From<ErrorCode> for Refusal {
     }
 }
 
+/// The first takes the leaderships away, the second finds none left.
+const HEARTBEATS_TO_LEAVE: usize = 2;
+
 /// Records of one batch where a request's records may be split.
 const BATCH_RECORDS: usize = 1000;
 
@@ -217,11 +220,12 @@ impl Quorum {
         let outcome = state.controller.register_broker(now_ms, &request).map_err(refused)?;
         let response = state.carry_out(broker, outcome)?;
         state.broker_epoch = response.broker_epoch;
-        self.beat(state, broker, false)
+        self.beat(state, broker, false)?;
+        Ok(())
     }
 
-    /// Tells the controller that this broker is alive and caught up, or about to stop.
-    fn beat(&self, state: &mut State, broker: &Arc<Broker>, want_shut_down: bool) -> Result<(), StartError> {
+    /// Tells the controller that this broker is alive and caught up, or about to stop. Whether it may stop now.
+    fn beat(&self, state: &mut State, broker: &Arc<Broker>, want_shut_down: bool) -> Result<bool, StartError> {
         let request = BrokerHeartbeatRequest {
             broker_id: self.registration.0.broker_id,
             broker_epoch: state.broker_epoch,
@@ -232,8 +236,24 @@ impl Quorum {
         };
         let refused = |error: ControllerError| StartError::Registration(error.to_string());
         let outcome = state.controller.broker_heartbeat(broker.wall_ms(), &request).map_err(refused)?;
-        state.carry_out(broker, outcome)?;
+        Ok(state.carry_out(broker, outcome)?.should_shut_down)
+    }
+
+    /// Tells the controller that this broker stops: what it leads is given up, and it is fenced. Whoever starts on its
+    /// directories next is then registered at once and need not wait for the end of a session.
+    pub(crate) fn leave(&self, broker: &Arc<Broker>) -> Result<(), StartError> {
+        let mut state = self.state.lock();
+        for _ in 0..HEARTBEATS_TO_LEAVE {
+            if state.failed || self.beat(&mut state, broker, true)? {
+                break;
+            }
+        }
         Ok(())
+    }
+
+    /// Epoch of this broker's registration.
+    pub(crate) fn broker_epoch(&self) -> i64 {
+        self.state.lock().broker_epoch
     }
 
     /// Lets the controller decide about a request, commits its records, publishes, and gives the response.
@@ -260,7 +280,7 @@ impl Quorum {
     /// # Errors
     /// As [`Quorum::submit`].
     pub(crate) fn allocate_producer_ids(&self, broker: &Arc<Broker>) -> Result<Range<ProducerId>, Refusal> {
-        let broker_epoch = self.state.lock().broker_epoch;
+        let broker_epoch = self.broker_epoch();
         let broker_id = self.registration.0.broker_id;
         let request = AllocateProducerIdsRequest { broker_id, broker_epoch, ..Default::default() };
         let block = self.submit(broker, |controller, _| controller.allocate_producer_ids(&request))?;

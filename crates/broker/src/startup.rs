@@ -109,11 +109,14 @@ pub fn housekeeping(broker: &Arc<Broker>) {
     }
 }
 
-/// Closes the coordinators, the logs and the metadata log. The sockets are closed by then.
+/// Leaves the cluster, closes the coordinators, the logs and the metadata log. The sockets are closed by then.
 pub fn shut_down(broker: &Arc<Broker>) {
+    if let Err(cause) = broker.quorum().leave(broker) {
+        error!(%cause, "could not leave the cluster");
+    }
     broker.coordinators().shut_down();
     let partitions = broker.partitions().all();
-    broker.logs().close(&partitions);
+    broker.logs().close(&partitions, broker.quorum().broker_epoch());
     if let Err(cause) = broker.quorum().close(broker) {
         error!(%cause, "could not close the metadata log");
     }

@@ -18,8 +18,6 @@ use crate::place::ignore_missing;
 
 const LOCK: &str = ".lock";
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
-/// The marker's content. The epoch of the broker that stopped is of use to controllers with more than one node.
-const CLEAN_SHUTDOWN_CONTENT: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const LOG_START_OFFSETS: &str = "log-start-offset-checkpoint";
 const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
@@ -169,11 +167,13 @@ impl LogDir {
         Ok(true)
     }
 
-    /// Marks the shutdown as clean, after all logs were closed and the checkpoints written.
+    /// Marks the shutdown as clean, after all logs were closed and the checkpoints written. A broker that tells the
+    /// controller this epoch at its next registration has lost nothing (KIP-966).
     /// # Errors
     /// The disk's.
-    pub fn write_clean_shutdown_marker(&self) -> Result<(), StorageError> {
-        Ok(self.disk.write_atomically(&self.path.join(CLEAN_SHUTDOWN), CLEAN_SHUTDOWN_CONTENT)?)
+    pub fn write_clean_shutdown_marker(&self, broker_epoch: i64) -> Result<(), StorageError> {
+        let content = format!(r#"{{"version":0,"brokerEpoch":{broker_epoch}}}"#);
+        Ok(self.disk.write_atomically(&self.path.join(CLEAN_SHUTDOWN), content.as_bytes())?)
     }
 
     /// Reads the checkpoints. A damaged one counts as none, which costs a scan.
@@ -260,7 +260,7 @@ mod tests {
             (Some(10), Some(5), Some(9))
         );
         assert!(!opened.take_clean_shutdown_marker().unwrap());
-        opened.write_clean_shutdown_marker().unwrap();
+        opened.write_clean_shutdown_marker(7).unwrap();
         assert!(opened.take_clean_shutdown_marker().unwrap());
         disk.crash();
         assert!(!disk.exists(&dir.join(CLEAN_SHUTDOWN)));
