@@ -188,6 +188,8 @@ impl Broker {
             Ok(decoded) => decoded,
             Err(error) => return Handled::Close(error.into()),
         };
+        // The reader has the bytes as long as they are needed; a large frame must not outlive it.
+        drop(frame);
         let context = RequestContext {
             connection: Arc::clone(connection),
             client_id: header.client_id.unwrap_or_default(),

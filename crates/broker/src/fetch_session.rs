@@ -11,6 +11,11 @@ use protocol::{ErrorCode, Uuid};
 /// A session may be evicted for another that needs the slot after this time without use, in milliseconds.
 const MIN_EVICTION_MS: i64 = 120_000;
 
+/// Partitions of one request with those of its session. A node has far fewer; each takes up to a kilobyte until it is answered.
+pub(crate) const MAX_PARTITIONS: usize = 100_000;
+/// Partitions of all sessions together; a fetch that would start one beyond that is served without.
+const MAX_CACHED_PARTITIONS: usize = 500_000;
+
 /// `FetchMetadata.INITIAL_EPOCH`: start a session.
 pub(crate) const INITIAL_EPOCH: i32 = 0;
 /// `FetchMetadata.FINAL_EPOCH`: no session, or the end of one.
@@ -167,13 +172,18 @@ impl FetchSessions {
 
     /// Finds or makes the session of a request.
     /// # Errors
-    /// `FetchSessionIdNotFound`, `InvalidFetchSessionEpoch`, `FetchSessionTopicIdError`.
+    /// `FetchSessionIdNotFound`, `InvalidFetchSessionEpoch`, `FetchSessionTopicIdError`; `InvalidRequest` above
+    /// [`MAX_PARTITIONS`].
     pub(crate) fn resolve(
         &self,
         request: &SessionRequest<'_>,
         now: i64,
         new_id: impl FnMut() -> i32,
     ) -> Result<FetchContext, ErrorCode> {
+        let named: usize = request.topics.iter().map(|topic| topic.partitions.len()).sum();
+        if named > MAX_PARTITIONS {
+            return Err(ErrorCode::InvalidRequest);
+        }
         if request.epoch == INITIAL_EPOCH || request.epoch == FINAL_EPOCH {
             if request.id != 0 {
                 self.slots.lock().remove(&request.id);
@@ -188,6 +198,9 @@ impl FetchSessions {
         }
         if session.uses_topic_ids != request.uses_topic_ids {
             return Err(ErrorCode::FetchSessionTopicIdError);
+        }
+        if session.partitions.len() + named > MAX_PARTITIONS {
+            return Err(ErrorCode::InvalidRequest);
         }
         update(&mut session.partitions, request);
         session.epoch = next_epoch(session.epoch);
@@ -228,6 +241,10 @@ impl FetchSessions {
 
     /// Evicts one session if the cache is full: a stale one, or one that is smaller and has had its time.
     fn make_room(&self, slots: &mut HashMap<i32, Slot>, size: usize, now: i64) -> bool {
+        let cached: usize = slots.values().map(|slot| slot.size).sum();
+        if cached + size > MAX_CACHED_PARTITIONS {
+            return false;
+        }
         if slots.len() < self.limit {
             return true;
         }
@@ -287,6 +304,28 @@ mod tests {
         assert_eq!(stale.err(), Some(ErrorCode::InvalidFetchSessionEpoch));
         let unknown = sessions.resolve(&request(9, 1, &[]), 0, || 6);
         assert_eq!(unknown.err(), Some(ErrorCode::FetchSessionIdNotFound));
+    }
+
+    #[test]
+    fn a_session_does_not_grow_without_bound() {
+        let sessions = FetchSessions::new(10);
+        let named = |from: usize, to: usize| -> Vec<FetchTopic> {
+            let partition = |index: usize| FetchPartition {
+                partition: i32::try_from(index).expect("it is small"),
+                ..Default::default()
+            };
+            let partitions = (from..to).map(partition).collect();
+            vec![FetchTopic { topic: "t".into(), partitions, ..Default::default() }]
+        };
+        let all = named(0, MAX_PARTITIONS);
+        for id in 1..=5 {
+            assert_eq!(sessions.resolve(&request(0, 0, &all), 0, || id).expect("is cached").session_id, id);
+        }
+        assert_eq!(sessions.resolve(&request(0, 0, &all), 0, || 6).expect("is served").session_id, 0);
+        let more = named(MAX_PARTITIONS, MAX_PARTITIONS + 1);
+        assert_eq!(sessions.resolve(&request(5, 1, &more), 0, || 6).err(), Some(ErrorCode::InvalidRequest));
+        let too_many = named(0, MAX_PARTITIONS + 1);
+        assert_eq!(sessions.resolve(&request(0, -1, &too_many), 0, || 6).err(), Some(ErrorCode::InvalidRequest));
     }
 
     #[test]

@@ -157,6 +157,12 @@ impl Reader {
         Self { buffer, budget: DECODE_BUDGET }
     }
 
+    /// Lowers what the decoded message may occupy in memory from [`DECODE_BUDGET`] to `budget`, in bytes.
+    #[must_use]
+    pub fn with_budget(self, budget: usize) -> Self {
+        Self { budget: self.budget.min(budget), ..self }
+    }
+
     /// Bytes not yet read.
     #[must_use]
     pub fn remaining(&self) -> usize {

@@ -4,18 +4,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use protocol::frame::encode_response;
-use protocol::messages::fetch_request::FetchRequest;
+use protocol::messages::fetch_request::{FetchPartition, FetchRequest};
 use protocol::messages::fetch_response::{
     AbortedTransaction, EpochEndOffset, FetchResponse, FetchableTopicResponse, PartitionData,
 };
-use protocol::{ErrorCode, Message, Reader, Records};
+use protocol::{DecodeError, ErrorCode, Message, Reader, Records};
 use storage::{FileSlice, ReadError};
 
 use crate::Broker;
 use crate::dispatch::{CloseReason, Handled, RequestContext, Response};
-use crate::fetch_session::{FetchContext, FetchEntry, FetchKey, SessionRequest};
+use crate::fetch_session::{FetchContext, FetchEntry, FetchKey, MAX_PARTITIONS, SessionRequest};
 use crate::partition::Partition;
 use crate::purgatory::Waiter;
+
+/// What a decoded request may occupy: enough for those that are not refused.
+const DECODE_BUDGET: usize = 2 * MAX_PARTITIONS * size_of::<FetchPartition>();
 
 /// The bounds of a request.
 #[derive(Debug, Clone, Copy)]
@@ -27,22 +30,28 @@ struct Limits {
     by_id: bool,
 }
 
+/// What one look at a partition gave. Whoever asks for many partitions that do not exist gets small answers.
+type Answer = Result<Box<(PartitionData, Option<FileSlice>)>, ErrorCode>;
+
 /// What one look at the partitions gave.
 #[derive(Default)]
 struct Look {
-    answers: Vec<(FetchKey, PartitionData, Option<FileSlice>)>,
+    answers: Vec<(FetchKey, Answer)>,
     bytes: u64,
     /// An error or a diverging epoch: the client must hear of it at once.
     urgent: bool,
 }
 
-pub(crate) fn handle_frame(broker: &Arc<Broker>, context: RequestContext, mut reader: Reader) -> Handled {
+pub(crate) fn handle_frame(broker: &Arc<Broker>, context: RequestContext, reader: Reader) -> Handled {
+    let mut reader = reader.with_budget(DECODE_BUDGET);
     let request = match FetchRequest::decode(&mut reader, context.version) {
         Ok(request) => request,
+        Err(DecodeError::TooManyElements(_)) => return refuse(&context, ErrorCode::InvalidRequest),
         Err(source) => {
             return Handled::Close(CloseReason::Decode { api: context.api, version: context.version, source });
         }
     };
+    drop(reader);
     let by_id = context.version >= 13;
     let session = broker.fetch_sessions().resolve(
         &SessionRequest {
@@ -57,10 +66,7 @@ pub(crate) fn handle_frame(broker: &Arc<Broker>, context: RequestContext, mut re
     );
     let session = match session {
         Ok(session) => session,
-        Err(code) => {
-            let response = FetchResponse { error_code: code.code(), ..Default::default() };
-            return finish(&context, &response, Vec::new());
-        }
+        Err(code) => return refuse(&context, code),
     };
     let limits = Limits {
         max_wait_ms: i64::from(request.max_wait_ms),
@@ -69,7 +75,7 @@ pub(crate) fn handle_frame(broker: &Arc<Broker>, context: RequestContext, mut re
         committed: request.isolation_level == 1,
         by_id,
     };
-    // The session holds what was asked for; a request of a million partitions is not held twice.
+    // The session holds what was asked for; a request of many partitions is not held twice.
     drop(request);
     let seen = look(broker, &session, &limits);
     if limits.max_wait_ms <= 0 || seen.urgent || seen.bytes >= limits.min_bytes || seen.answers.is_empty() {
@@ -83,6 +89,15 @@ pub(crate) fn handle_frame(broker: &Arc<Broker>, context: RequestContext, mut re
             _ => None,
         }
     }))
+}
+
+/// Refuses the request as a whole. Before version 7 there is no place for an error that concerns no single partition.
+fn refuse(context: &RequestContext, code: ErrorCode) -> Handled {
+    if context.version < 7 {
+        return Handled::Close(CloseReason::Handler);
+    }
+    let response = FetchResponse { error_code: code.code(), ..Default::default() };
+    finish(context, &response, Vec::new())
 }
 
 async fn wait(broker: &Arc<Broker>, session: &FetchContext, limits: &Limits) -> Look {
@@ -124,17 +139,11 @@ fn look(broker: &Broker, session: &FetchContext, limits: &Limits) -> Look {
         let left = limits.max_bytes.saturating_sub(seen.bytes);
         let read =
             find(broker, key, limits).and_then(|partition| read(&partition, entry, limits, left, seen.bytes == 0));
-        let (mut data, slice) = match read {
-            Ok(read) => read,
-            Err(code) => {
-                seen.urgent = true;
-                (refused(code), None)
-            }
-        };
-        data.partition_index = key.partition;
-        seen.urgent |= data.diverging_epoch != EpochEndOffset::default();
-        seen.bytes += slice.as_ref().map_or(0, |slice| u64::from(slice.len));
-        seen.answers.push((key.clone(), data, slice));
+        seen.urgent |= read.as_ref().map_or(true, |(data, _)| data.diverging_epoch != EpochEndOffset::default());
+        if let Ok((_, Some(slice))) = &read {
+            seen.bytes += u64::from(slice.len);
+        }
+        seen.answers.push((key.clone(), read.map(Box::new)));
     }
     seen
 }
@@ -217,7 +226,9 @@ fn answer(context: &RequestContext, session: &FetchContext, seen: Look) -> Handl
     let mut files = Vec::new();
     let mut responses: Vec<FetchableTopicResponse> = Vec::new();
     let mut told = session.session.lock();
-    for (key, mut data, slice) in seen.answers {
+    for (key, answer) in seen.answers {
+        let (mut data, slice) = answer.map_or_else(|code| (refused(code), None), |read| *read);
+        data.partition_index = key.partition;
         let news = slice.is_some() || data.error_code != 0 || data.diverging_epoch != EpochEndOffset::default();
         let changed = told.partitions.entry(&key).is_none_or(|entry| {
             entry.high_watermark != data.high_watermark || entry.log_start_offset != data.log_start_offset
