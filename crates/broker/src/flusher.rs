@@ -2,7 +2,8 @@
 //! The shell runs [`Flusher::run`] on a few threads: syncs of different partitions overlap, so that the file system can
 //! commit them together. One partition is synced by one thread at a time; what arrives meanwhile is served by its next sync.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::hash_map::{Entry, HashMap};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
@@ -32,20 +33,28 @@ pub struct Flusher {
 #[derive(Default)]
 struct Queue {
     waiting: HashMap<usize, Waiting>,
-    /// The keys of `waiting`, first come first served.
-    order: VecDeque<usize>,
-    /// Partitions that a thread syncs now.
+    /// The keys of `waiting` that no thread syncs, first come first served.
+    ready: VecDeque<usize>,
+    /// Partitions that a thread syncs now. What waits for one of them is taken up by that thread, and wakes no other.
     busy: HashSet<usize>,
     stopped: bool,
 }
 
 impl Queue {
-    /// The partition that has waited longest of those that no thread syncs, which is busy from now on.
+    /// The partition that has waited longest, which is busy from now on.
     fn next(&mut self) -> Option<(usize, Waiting)> {
-        let index = self.order.iter().position(|key| !self.busy.contains(key))?;
-        let key = self.order.remove(index)?;
+        let key = self.ready.pop_front()?;
+        let waiting = self.waiting.remove(&key)?;
         self.busy.insert(key);
-        Some((key, self.waiting.remove(&key)?))
+        Some((key, waiting))
+    }
+
+    /// A partition is synced. It goes behind the others if more has come meanwhile.
+    fn done(&mut self, key: usize) {
+        self.busy.remove(&key);
+        if self.waiting.contains_key(&key) {
+            self.ready.push_back(key);
+        }
     }
 }
 
@@ -56,14 +65,21 @@ impl Flusher {
         let key = Arc::as_ptr(partition) as usize;
         let mut guard = self.queue.lock();
         let queue = &mut *guard;
-        let waiting = queue.waiting.entry(key).or_insert_with(|| {
-            queue.order.push_back(key);
-            Waiting { partition: Arc::clone(partition), up_to, responders: Vec::new() }
-        });
-        waiting.up_to = waiting.up_to.max(up_to);
-        waiting.responders.push(responder);
-        drop(guard);
-        self.arrived.notify_one();
+        match queue.waiting.entry(key) {
+            Entry::Occupied(mut waiting) => {
+                let waiting = waiting.get_mut();
+                waiting.up_to = waiting.up_to.max(up_to);
+                waiting.responders.push(responder);
+            }
+            Entry::Vacant(place) => {
+                place.insert(Waiting { partition: Arc::clone(partition), up_to, responders: vec![responder] });
+                if !queue.busy.contains(&key) {
+                    queue.ready.push_back(key);
+                    drop(guard);
+                    self.arrived.notify_one();
+                }
+            }
+        }
         promised
     }
 
@@ -78,7 +94,6 @@ impl Flusher {
         let mut queue = self.queue.lock();
         loop {
             let Some((key, waiting)) = queue.next() else {
-                // What waits for a busy partition is left to the thread that syncs it.
                 if queue.stopped {
                     return;
                 }
@@ -91,7 +106,7 @@ impl Flusher {
                 responder.send(answer);
             }
             queue = self.queue.lock();
-            queue.busy.remove(&key);
+            queue.done(key);
         }
     }
 }
