@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use coordinator::GroupShard;
 use metadata::ClusterImage;
 use metadata::config::{BrokerConfig, DynamicBrokerConfig};
 use parking_lot::Mutex;
@@ -11,7 +12,7 @@ use platform::{Clock, Random};
 use protocol::types::{BrokerId, ProducerId, TimestampMs};
 use protocol::{ErrorCode, Uuid};
 
-use crate::coordinators::Coordinators;
+use crate::coordinators::{Coordinator, Coordinators};
 use crate::dispatch::BoxFuture;
 use crate::fetch_session::FetchSessions;
 use crate::flusher::Flusher;
@@ -205,10 +206,14 @@ impl Broker {
         &self.publisher
     }
 
-    /// The group coordinators.
-    #[must_use]
-    pub fn coordinators(&self) -> &Coordinators {
+    /// The coordinators of all kinds.
+    pub(crate) fn coordinators(&self) -> &Coordinators {
         &self.coordinators
+    }
+
+    /// The group coordinators.
+    pub(crate) fn groups(&self) -> &Coordinator<GroupShard> {
+        self.coordinators.groups()
     }
 
     pub(crate) fn fetch_sessions(&self) -> &FetchSessions {

@@ -113,16 +113,32 @@ impl Partition {
         }
     }
 
-    /// Appends a validated batch and wakes the fetches that wait for them.
+    /// Appends a client's validated batch and wakes the fetches that wait for it.
     /// # Errors
     /// As [`Log::append_as_leader`].
     pub fn append(&self, batch: &ValidBatch, now_ms: TimestampMs) -> Result<Appended, AppendError> {
+        self.append_with(batch, now_ms, Log::append_as_leader)
+    }
+
+    /// As [`Partition::append`], for what a coordinator of this broker wrote.
+    /// # Errors
+    /// As [`Log::append_as_coordinator`].
+    pub fn append_as_coordinator(&self, batch: &ValidBatch, now_ms: TimestampMs) -> Result<Appended, AppendError> {
+        self.append_with(batch, now_ms, Log::append_as_coordinator)
+    }
+
+    fn append_with(
+        &self,
+        batch: &ValidBatch,
+        now_ms: TimestampMs,
+        append: impl FnOnce(&mut Log, &AppendRequest<'_>) -> Result<AppendResult, AppendError>,
+    ) -> Result<Appended, AppendError> {
         let mut log = self.log.lock();
         if self.gone.load(Ordering::Acquire) {
             return Err(AppendError::Storage(StorageError::Deleted));
         }
         let request = AppendRequest { batch, leader_epoch: self.leader_epoch(), now_ms };
-        let result = log.append_as_leader(&request)?;
+        let result = append(&mut log, &request)?;
         let flush_due = log.is_flush_due();
         if !flush_due {
             let end = log.log_end_offset();

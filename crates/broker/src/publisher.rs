@@ -53,7 +53,7 @@ pub(crate) fn publish(broker: &Arc<Broker>, before: &ClusterImage, after: Arc<Cl
 
 fn delete_topics(broker: &Arc<Broker>, delta: &ImageDelta) {
     for topic in delta.deleted_topics.values() {
-        broker.coordinators().topic_deleted(broker, &topic.name);
+        broker.coordinators().topic_deleted(&topic.name);
         for partition in broker.partitions().remove_topic(&topic.name) {
             broker.logs().delete(&partition, broker.random_uuid(), broker.wall_ms());
             info!(partition = %partition.topic_partition, "deleted a partition");

@@ -1,6 +1,5 @@
-//! What goes into the coordinator beside a request, and what comes out: replies to send and records to append.
+//! What goes into the group coordinator beside a request, and what answers it.
 
-use bytes::Bytes;
 use protocol::messages::{
     DeleteGroupsResponse, JoinGroupResponse, LeaveGroupResponse, OffsetCommitResponse, OffsetDeleteResponse,
     SyncGroupResponse,
@@ -8,9 +7,10 @@ use protocol::messages::{
 use protocol::types::TimestampMs;
 use protocol::{ErrorCode, Uuid};
 
-/// Names one request that waits for its answer. Every token given to a shard is answered exactly once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ReplyToken(pub u64);
+pub(crate) use crate::runtime::effects::{CoordinatorRecord, ReplyToken, WriteId};
+
+/// What a call of the group coordinator wants done.
+pub type Effects = crate::runtime::effects::Effects<GroupResponse>;
 
 /// Who sends a request, and when.
 #[derive(Debug, Clone)]
@@ -66,43 +66,5 @@ impl GroupResponse {
                 Self::DeleteGroups(response)
             }
         }
-    }
-}
-
-/// One record of `__consumer_offsets`. No value means a tombstone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CoordinatorRecord {
-    /// Record type and key.
-    pub key: Bytes,
-    /// Version and value.
-    pub value: Option<Bytes>,
-}
-
-/// Names a [`Write`] until it is completed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WriteId(pub(crate) u64);
-
-/// Records to append to the shard's partition as one batch. Once they are committed, or could not be, the shell calls
-/// [`GroupShard::complete_write`](crate::GroupShard::complete_write); until then the shard answers as if they did not exist.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Write {
-    /// What to name when it is completed.
-    pub id: WriteId,
-    /// Never empty.
-    pub records: Vec<CoordinatorRecord>,
-}
-
-/// What a call wants done.
-#[derive(Debug, Default)]
-pub struct Effects {
-    /// To send now, in any order.
-    pub replies: Vec<(ReplyToken, GroupResponse)>,
-    /// To append, in this order.
-    pub writes: Vec<Write>,
-}
-
-impl Effects {
-    pub(crate) fn reply(&mut self, token: ReplyToken, response: GroupResponse) {
-        self.replies.push((token, response));
     }
 }

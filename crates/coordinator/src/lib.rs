@@ -12,8 +12,9 @@ mod runtime;
 mod shard;
 
 pub use config::GroupConfig;
-pub use effects::{CoordinatorRecord, Effects, GroupResponse, ReplyToken, RequestContext, Write, WriteId};
+pub use effects::{Effects as GroupEffects, GroupResponse, RequestContext};
 pub use error::{GroupError, ReplayError, append_error_code};
 pub use partition::partition_for;
-pub use runtime::load::TransactionOutcome;
+pub use runtime::effects::{CoordinatorRecord, Effects, ReplyToken, TransactionalProducer, Write, WriteId};
+pub use runtime::{EffectsOf, StateMachine, TransactionOutcome};
 pub use shard::GroupShard;

@@ -11,13 +11,14 @@ use protocol::types::{Offset, TimestampMs};
 use tracing::{info, warn};
 
 use crate::config::GroupConfig;
-use crate::effects::{Effects, WriteId};
+use crate::effects::{Effects, GroupResponse, WriteId};
 use crate::error::{GroupError, append_error_code};
 use crate::group::classic::rebalance::Scope;
 use crate::group::classic::state::ClassicGroup;
+use crate::group::completion::{Completion, GroupWrites};
 use crate::group::offsets::Offsets;
-use crate::runtime::pending::{Completion, PendingWrite, PendingWrites};
-use crate::runtime::timers::{TimerKey, Timers};
+use crate::group::timer::{GroupTimers, TimerKey};
+use crate::runtime::pending::PendingWrite;
 
 /// The groups of one partition of `__consumer_offsets`.
 #[derive(Debug)]
@@ -25,8 +26,8 @@ pub struct GroupShard {
     config: GroupConfig,
     groups: HashMap<Arc<str>, ClassicGroup>,
     offsets: Offsets,
-    timers: Timers,
-    writes: PendingWrites,
+    timers: GroupTimers,
+    writes: GroupWrites,
 }
 
 impl GroupShard {
@@ -38,8 +39,8 @@ impl GroupShard {
             config,
             groups: HashMap::new(),
             offsets: Offsets::default(),
-            timers: Timers::default(),
-            writes: PendingWrites::default(),
+            timers: GroupTimers::default(),
+            writes: GroupWrites::default(),
         }
     }
 
@@ -100,11 +101,11 @@ impl GroupShard {
         &self.config
     }
 
-    pub(crate) fn writes(&mut self) -> &mut PendingWrites {
+    pub(crate) fn writes(&mut self) -> &mut GroupWrites {
         &mut self.writes
     }
 
-    pub(crate) fn pending_writes(&self) -> &PendingWrites {
+    pub(crate) fn pending_writes(&self) -> &GroupWrites {
         &self.writes
     }
 
@@ -272,7 +273,7 @@ impl GroupShard {
     }
 }
 
-fn answer(write: PendingWrite, failed: Option<ErrorCode>, out: &mut Effects) {
+fn answer(write: PendingWrite<Completion, GroupResponse>, failed: Option<ErrorCode>, out: &mut Effects) {
     if let Some((token, response)) = write.reply {
         let response = match failed {
             Some(code) => response.into_error(code),

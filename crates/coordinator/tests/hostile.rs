@@ -1,7 +1,7 @@
 //! Requests and records from anybody: refused with a code, never a panic, never a request without an answer.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use coordinator::{Effects, GroupConfig, GroupResponse, GroupShard, ReplyToken, RequestContext};
+use coordinator::{GroupConfig, GroupEffects, GroupResponse, GroupShard, ReplyToken, RequestContext};
 use proptest::prelude::*;
 use protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -35,7 +35,7 @@ fn join(group_id: &str, protocols: &[&str]) -> JoinGroupRequest {
 }
 
 /// The one answer that was given.
-fn only_answer(out: &mut Effects) -> GroupResponse {
+fn only_answer(out: &mut GroupEffects) -> GroupResponse {
     assert_eq!(out.replies.len(), 1, "{:?}", out.replies);
     out.replies.remove(0).1
 }
@@ -45,7 +45,7 @@ fn only_answer(out: &mut Effects) -> GroupResponse {
 fn a_group_whose_id_fits_no_record_is_refused() {
     let long = "g".repeat(40_000);
     let mut shard = GroupShard::new(GroupConfig::default());
-    let mut out = Effects::default();
+    let mut out = GroupEffects::default();
     shard.join_group(&context(3), join(&long, &["range"]), ReplyToken(1), &mut out);
     let GroupResponse::JoinGroup(joined) = only_answer(&mut out) else { panic!("not an answer to JoinGroup") };
     assert_eq!(joined.error_code, ErrorCode::UnknownServerError.code());
@@ -65,7 +65,7 @@ fn a_group_whose_id_fits_no_record_is_refused() {
 #[test]
 fn a_member_that_names_a_protocol_twice_is_in_the_group() {
     let mut shard = GroupShard::new(GroupConfig::default());
-    let mut out = Effects::default();
+    let mut out = GroupEffects::default();
     shard.join_group(&context(3), join("g", &["range", "range"]), ReplyToken(1), &mut out);
     shard.tick(3_000, &mut out);
     let GroupResponse::JoinGroup(joined) = only_answer(&mut out) else { panic!("not an answer to JoinGroup") };
@@ -95,7 +95,7 @@ proptest! {
             // What cannot be read is left out.
             drop(shard.replay(0, offset, producer_id, (Some(&key), Some(&value))));
         }
-        let mut out = Effects::default();
+        let mut out = GroupEffects::default();
         shard.loaded(0, &mut out);
         shard.tick(i64::from(i32::MAX), &mut out);
         shard.unload(&mut out);

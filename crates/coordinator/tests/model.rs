@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use coordinator::{
-    CoordinatorRecord, Effects, GroupConfig, GroupResponse, GroupShard, ReplyToken, RequestContext, Write,
+    CoordinatorRecord, GroupConfig, GroupEffects, GroupResponse, GroupShard, ReplyToken, RequestContext, Write,
 };
 use proptest::prelude::*;
 use protocol::messages::join_group_request::JoinGroupRequestProtocol;
@@ -115,7 +115,7 @@ impl Model {
     }
 
     fn run(&mut self, step: &Step) {
-        let mut out = Effects::default();
+        let mut out = GroupEffects::default();
         match *step {
             Step::Join(client) => self.join(client, &mut out),
             Step::Sync(client) => self.sync(client, &mut out),
@@ -145,7 +145,7 @@ impl Model {
         }
     }
 
-    fn complete(&mut self, refused: Option<ErrorCode>, out: &mut Effects) {
+    fn complete(&mut self, refused: Option<ErrorCode>, out: &mut GroupEffects) {
         let Some(write) = self.writes.pop_front() else { return };
         let base_offset = i64::try_from(self.log.len()).expect("a short log");
         if refused.is_none() {
@@ -158,7 +158,7 @@ impl Model {
         (client >= CLIENTS - 2).then(|| format!("instance-{client}"))
     }
 
-    fn join(&mut self, client: usize, out: &mut Effects) {
+    fn join(&mut self, client: usize, out: &mut GroupEffects) {
         let token = self.ask(Asked::Join(client));
         let request = JoinGroupRequest {
             group_id: GROUP.to_owned(),
@@ -174,7 +174,7 @@ impl Model {
         self.shard.join_group(&context, request, token, out);
     }
 
-    fn sync(&mut self, client: usize, out: &mut Effects) {
+    fn sync(&mut self, client: usize, out: &mut GroupEffects) {
         let known = self.clients[client].clone();
         let asked = Asked::Sync { member_id: known.member_id.clone(), generation: known.generation };
         let token = self.ask(asked);
@@ -210,7 +210,7 @@ impl Model {
         }
     }
 
-    fn leave(&mut self, client: usize, out: &mut Effects) {
+    fn leave(&mut self, client: usize, out: &mut GroupEffects) {
         let token = self.ask(Asked::Other);
         let left = std::mem::take(&mut self.clients[client]);
         let member = MemberIdentity { member_id: left.member_id, ..Default::default() };
@@ -219,7 +219,7 @@ impl Model {
         self.shard.leave_group(&context, request, token, out);
     }
 
-    fn commit(&mut self, client: usize, offset: i64, out: &mut Effects) {
+    fn commit(&mut self, client: usize, offset: i64, out: &mut GroupEffects) {
         let token = self.ask(Asked::Other);
         let known = &self.clients[client];
         let partition = OffsetCommitRequestPartition {
@@ -240,7 +240,7 @@ impl Model {
         self.shard.commit_offsets(&context, &request, token, out);
     }
 
-    fn take(&mut self, out: Effects) {
+    fn take(&mut self, out: GroupEffects) {
         self.writes.extend(out.writes);
         for (token, response) in out.replies {
             let asked = self.waiting.remove(&token).expect("a token is answered once, and only after it was given");
@@ -305,7 +305,7 @@ impl Model {
         if before[0].group_state == "Stable" {
             assert_eq!(before, after, "the log knows other members");
         }
-        let mut out = Effects::default();
+        let mut out = GroupEffects::default();
         let shard = std::mem::replace(&mut self.shard, loaded);
         shard.unload(&mut out);
         self.take(out);

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
-use coordinator::{Effects, GroupResponse, GroupShard, ReplyToken, Write, WriteId};
+use coordinator::{EffectsOf, ReplyToken, Write, WriteId};
 use parking_lot::Mutex;
 use protocol::ErrorCode;
-use protocol::record::{BatchBuilder, BatchHeader, BatchSettings, Compression, ValidBatch};
+use protocol::record::{BatchBuilder, BatchHeader, BatchSettings, ValidBatch};
 use protocol::types::{Offset, PartitionIndex, TimestampMs};
 use tracing::{info, warn};
 
-use super::Answer;
+use super::coordinator::Answer;
+use super::{Hosted, load};
 use crate::Broker;
 use crate::partition::Partition;
 use crate::promise::{Promise, Responder, promise};
@@ -22,23 +23,26 @@ use crate::promise::{Promise, Responder, promise};
 const NEVER: TimestampMs = i64::MAX;
 
 /// A shard.
-pub(crate) struct Shard {
+pub(crate) struct Shard<C: Hosted> {
     partition: Arc<Partition>,
-    state: Mutex<State>,
+    state: Mutex<State<C>>,
     deadline: AtomicI64,
 }
 
-enum State {
-    Loading,
-    Running(Box<Running>),
+enum State<C: Hosted> {
+    /// How often the partition was read before.
+    Loading(u64),
+    Running(Box<Running<C>>),
     /// Its partition cannot be read, or is led elsewhere.
     Gone,
 }
 
-struct Running {
-    groups: GroupShard,
+struct Running<C: Hosted> {
+    machine: C,
+    /// How often the partition was read before: a write of an earlier state machine is none of this one's.
+    life: u64,
     last_token: u64,
-    waiting: HashMap<ReplyToken, Responder<GroupResponse>>,
+    waiting: HashMap<ReplyToken, Responder<C::Response>>,
 }
 
 /// Resolves when an append is on disk, or cannot be.
@@ -47,14 +51,25 @@ type Synced = Promise<Result<(), ErrorCode>>;
 /// A write that is in the log and waits for its sync.
 struct Unsynced {
     id: WriteId,
+    life: u64,
     base_offset: Offset,
     synced: Synced,
 }
 
-impl Shard {
+/// What is left to do without the lock.
+struct Aftermath<C: Hosted> {
+    replies: Vec<(Responder<C::Response>, C::Response)>,
+    actions: Vec<C::Action>,
+    unsynced: Vec<Unsynced>,
+    deadline: Option<TimestampMs>,
+    /// The state machine is gone and its partition to be read again.
+    reload: bool,
+}
+
+impl<C: Hosted> Shard<C> {
     /// A shard that is still loading.
     pub(crate) fn new(partition: Arc<Partition>) -> Self {
-        Self { partition, state: Mutex::new(State::Loading), deadline: AtomicI64::new(NEVER) }
+        Self { partition, state: Mutex::new(State::Loading(0)), deadline: AtomicI64::new(NEVER) }
     }
 
     pub(crate) fn partition(&self) -> &Arc<Partition> {
@@ -71,20 +86,21 @@ impl Shard {
     }
 
     /// Its partition was read: requests are served from now on. `None` if it could not be read.
-    pub(crate) fn loaded(self: &Arc<Self>, broker: &Arc<Broker>, groups: Option<GroupShard>) {
+    pub(crate) fn loaded(self: &Arc<Self>, broker: &Arc<Broker>, machine: Option<C>) {
         {
             let mut state = self.state.lock();
             // The topic may have been deleted meanwhile.
-            if !matches!(*state, State::Loading) {
-                return;
-            }
-            *state = match groups {
-                Some(groups) => State::Running(Box::new(Running { groups, last_token: 0, waiting: HashMap::new() })),
+            let State::Loading(life) = *state else { return };
+            *state = match machine {
+                Some(machine) => {
+                    State::Running(Box::new(Running { machine, life, last_token: 0, waiting: HashMap::new() }))
+                }
                 None => State::Gone,
             };
         }
         let now_ms = broker.coordinators().now_ms(broker);
-        self.run(broker, |groups, out| groups.loaded(now_ms, out));
+        let image = broker.image();
+        self.run(broker, |machine, out| machine.loaded(now_ms, &image, out));
     }
 
     /// Sends everyone who waits to another coordinator.
@@ -92,15 +108,10 @@ impl Shard {
         let before = std::mem::replace(&mut *self.state.lock(), State::Gone);
         self.deadline.store(NEVER, Ordering::SeqCst);
         if let State::Running(running) = before {
-            let Running { groups, mut waiting, .. } = *running;
-            let mut out = Effects::default();
-            groups.unload(&mut out);
-            for (token, response) in out.replies {
-                if let Some(responder) = waiting.remove(&token) {
-                    responder.send(response);
-                }
+            for (responder, response) in running.unload() {
+                responder.send(response);
             }
-            info!(partition = %self.partition.topic_partition, "unloaded groups");
+            info!(partition = %self.partition.topic_partition, "unloaded a coordinator");
         }
     }
 
@@ -108,92 +119,94 @@ impl Shard {
     pub(crate) fn ask(
         self: &Arc<Self>,
         broker: &Arc<Broker>,
-        request: impl FnOnce(&mut GroupShard, ReplyToken, &mut Effects),
-    ) -> Answer {
+        request: impl FnOnce(&mut C, ReplyToken, &mut EffectsOf<C>),
+    ) -> Answer<C::Response> {
         let mut state = self.state.lock();
         let running = match &mut *state {
             State::Running(running) => running,
-            State::Loading => return Answer::Refused(ErrorCode::CoordinatorLoadInProgress),
+            State::Loading(_) => return Answer::Refused(ErrorCode::CoordinatorLoadInProgress),
             State::Gone => return Answer::Refused(ErrorCode::NotCoordinator),
         };
         running.last_token += 1;
         let token = ReplyToken(running.last_token);
-        let mut out = Effects::default();
-        request(&mut running.groups, token, &mut out);
-        let (unsynced, mut replies) = self.carry_out(broker, &mut running.groups, out);
-        let answer = match replies.iter().position(|(answered, _)| *answered == token) {
-            Some(at) => Answer::Now(replies.swap_remove(at).1),
+        let mut out = EffectsOf::<C>::default();
+        request(&mut running.machine, token, &mut out);
+        let unsynced = self.carry_out(broker, running, &mut out);
+        let answer = match out.replies.iter().position(|(answered, _)| *answered == token) {
+            Some(at) => Answer::Now(out.replies.swap_remove(at).1),
             None => {
                 let (responder, promised) = promise();
                 running.waiting.insert(token, responder);
                 Answer::Later(promised)
             }
         };
-        let replies = running.take_waiting(replies);
-        let deadline = running.groups.next_deadline();
+        let aftermath = settle(&mut state, out, unsynced);
         drop(state);
-        self.finish(broker, unsynced, replies, deadline);
+        self.finish(broker, aftermath);
         answer
     }
 
     /// Lets the coordinator do something that nobody asked for.
-    pub(crate) fn run(self: &Arc<Self>, broker: &Arc<Broker>, work: impl FnOnce(&mut GroupShard, &mut Effects)) {
+    pub(crate) fn run(self: &Arc<Self>, broker: &Arc<Broker>, work: impl FnOnce(&mut C, &mut EffectsOf<C>)) {
+        self.run_in(None, broker, work);
+    }
+
+    /// As [`Shard::run`], but only in the life given, if there is one.
+    fn run_in(self: &Arc<Self>, life: Option<u64>, broker: &Arc<Broker>, work: impl FnOnce(&mut C, &mut EffectsOf<C>)) {
         let mut state = self.state.lock();
         let State::Running(running) = &mut *state else { return };
-        let mut out = Effects::default();
-        work(&mut running.groups, &mut out);
-        let (unsynced, replies) = self.carry_out(broker, &mut running.groups, out);
-        let replies = running.take_waiting(replies);
-        let deadline = running.groups.next_deadline();
+        if life.is_some_and(|life| life != running.life) {
+            return;
+        }
+        let mut out = EffectsOf::<C>::default();
+        work(&mut running.machine, &mut out);
+        let unsynced = self.carry_out(broker, running, &mut out);
+        let aftermath = settle(&mut state, out, unsynced);
         drop(state);
-        self.finish(broker, unsynced, replies, deadline);
+        self.finish(broker, aftermath);
     }
 
     /// Lets the coordinator answer at once.
     /// # Errors
     /// `CoordinatorLoadInProgress`, `NotCoordinator`.
-    pub(crate) fn look<T>(
-        &self,
-        broker: &Arc<Broker>,
-        request: impl FnOnce(&mut GroupShard) -> T,
-    ) -> Result<T, ErrorCode> {
+    pub(crate) fn look<T>(&self, broker: &Arc<Broker>, request: impl FnOnce(&mut C) -> T) -> Result<T, ErrorCode> {
         let mut state = self.state.lock();
         match &mut *state {
             State::Running(running) => {
-                let answer = request(&mut running.groups);
-                let deadline = running.groups.next_deadline();
+                let answer = request(&mut running.machine);
+                let deadline = running.machine.next_deadline();
                 drop(state);
                 self.set_deadline(broker, deadline);
                 Ok(answer)
             }
-            State::Loading => Err(ErrorCode::CoordinatorLoadInProgress),
+            State::Loading(_) => Err(ErrorCode::CoordinatorLoadInProgress),
             State::Gone => Err(ErrorCode::NotCoordinator),
         }
     }
 
-    /// Appends what is to be written, and what comes of that, until nothing is left but syncs.
-    fn carry_out(
-        &self,
-        broker: &Arc<Broker>,
-        groups: &mut GroupShard,
-        mut out: Effects,
-    ) -> (Vec<Unsynced>, Vec<(ReplyToken, GroupResponse)>) {
+    /// Appends what is to be written, and what comes of that, until nothing is left but syncs. `out` keeps the rest.
+    fn carry_out(&self, broker: &Arc<Broker>, running: &mut Running<C>, out: &mut EffectsOf<C>) -> Vec<Unsynced> {
         let now_ms = broker.coordinators().now_ms(broker);
         let mut unsynced = Vec::new();
-        let mut replies = std::mem::take(&mut out.replies);
         while !out.writes.is_empty() {
-            let mut next = Effects::default();
-            for write in out.writes {
-                match self.append(broker, &write, now_ms) {
-                    Ok((base_offset, None)) => groups.complete_write(now_ms, write.id, Ok(base_offset), &mut next),
-                    Ok((base_offset, Some(synced))) => unsynced.push(Unsynced { id: write.id, base_offset, synced }),
-                    Err(code) => groups.complete_write(now_ms, write.id, Err(code), &mut next),
+            for write in std::mem::take(&mut out.writes) {
+                let outcome = match self.append(broker, &write, now_ms) {
+                    Ok((base_offset, None)) => Ok(base_offset),
+                    Ok((base_offset, Some(synced))) => {
+                        unsynced.push(Unsynced { id: write.id, life: running.life, base_offset, synced });
+                        continue;
+                    }
+                    Err(code) => Err(code),
+                };
+                running.machine.complete_write(now_ms, write.id, outcome, out);
+                if out.reload {
+                    // What came later was decided on what was refused.
+                    out.writes.clear();
+                    return unsynced;
                 }
             }
-            replies.append(&mut next.replies);
-            out = next;
         }
-        (unsynced, replies)
+        unsynced
     }
 
     fn append(
@@ -207,8 +220,14 @@ impl Shard {
         if settings.min_insync_replicas > 1 {
             return Err(ErrorCode::NotEnoughReplicas);
         }
-        let compression = compression(broker.config().offsets_topic_compression_codec());
-        let mut builder = BatchBuilder::new(BatchSettings { compression, ..Default::default() });
+        let mut batch = BatchSettings { compression: C::compression(&broker.config()), ..Default::default() };
+        if let Some(producer) = write.producer {
+            batch.producer_id = producer.id;
+            batch.producer_epoch = producer.epoch;
+            batch.base_sequence = 0;
+            batch.is_transactional = true;
+        }
+        let mut builder = BatchBuilder::new(batch);
         for record in &write.records {
             builder.append(now_ms, Some(&record.key), record.value.as_deref(), &[]);
         }
@@ -217,7 +236,8 @@ impl Shard {
             return Err(ErrorCode::RecordListTooLarge);
         }
         let header = BatchHeader::parse(&bytes).map_err(|error| error.code())?;
-        let appended = self.partition.append(&ValidBatch { bytes, header }, now_ms).map_err(|cause| {
+        let batch = ValidBatch { bytes, header };
+        let appended = self.partition.append_as_coordinator(&batch, now_ms).map_err(|cause| {
             warn!(partition = %self.partition.topic_partition, %cause, "could not append coordinator records");
             cause.code()
         })?;
@@ -226,25 +246,28 @@ impl Shard {
         Ok((appended.result.first_offset, synced))
     }
 
-    /// What is left to do without the lock: answers, the next deadline, and completions that wait for a sync.
-    fn finish(
-        self: &Arc<Self>,
-        broker: &Arc<Broker>,
-        unsynced: Vec<Unsynced>,
-        replies: Vec<(Responder<GroupResponse>, GroupResponse)>,
-        deadline: Option<TimestampMs>,
-    ) {
-        for (responder, response) in replies {
+    /// What is left to do without the lock: answers, actions, the next deadline, and completions that wait for a sync.
+    fn finish(self: &Arc<Self>, broker: &Arc<Broker>, aftermath: Aftermath<C>) {
+        for (responder, response) in aftermath.replies {
             responder.send(response);
         }
-        self.set_deadline(broker, deadline);
-        for write in unsynced {
+        self.set_deadline(broker, aftermath.deadline);
+        for action in aftermath.actions {
+            C::act(broker, action);
+        }
+        for write in aftermath.unsynced {
             let (shard, broker) = (Arc::clone(self), Arc::clone(broker));
             write.synced.then(move |synced| {
                 let now_ms = broker.coordinators().now_ms(&broker);
                 let outcome = synced.unwrap_or(Err(ErrorCode::KafkaStorageError)).map(|()| write.base_offset);
-                shard.run(&broker, |groups, out| groups.complete_write(now_ms, write.id, outcome, out));
+                shard.run_in(Some(write.life), &broker, |machine, out| {
+                    machine.complete_write(now_ms, write.id, outcome, out);
+                });
             });
+        }
+        if aftermath.reload {
+            warn!(partition = %self.partition.topic_partition, "reading a coordinator's partition again");
+            load::load(broker, self);
         }
     }
 
@@ -255,23 +278,35 @@ impl Shard {
     }
 }
 
-impl Running {
-    fn take_waiting(
-        &mut self,
-        replies: Vec<(ReplyToken, GroupResponse)>,
-    ) -> Vec<(Responder<GroupResponse>, GroupResponse)> {
+/// Sorts out what came of a call. A state machine that is to be reloaded ends here.
+fn settle<C: Hosted>(state: &mut State<C>, out: EffectsOf<C>, unsynced: Vec<Unsynced>) -> Aftermath<C> {
+    let mut aftermath =
+        Aftermath { replies: Vec::new(), actions: out.actions, unsynced, deadline: None, reload: out.reload };
+    let State::Running(running) = state else { return aftermath };
+    aftermath.replies = running.take_waiting(out.replies);
+    if !out.reload {
+        aftermath.deadline = running.machine.next_deadline();
+        return aftermath;
+    }
+    let next = State::Loading(running.life + 1);
+    if let State::Running(running) = std::mem::replace(state, next) {
+        aftermath.replies.extend(running.unload());
+    }
+    aftermath
+}
+
+impl<C: Hosted> Running<C> {
+    fn take_waiting(&mut self, replies: Vec<(ReplyToken, C::Response)>) -> Vec<(Responder<C::Response>, C::Response)> {
         let answered = replies.into_iter();
         answered.filter_map(|(token, response)| Some((self.waiting.remove(&token)?, response))).collect()
     }
-}
 
-/// `offsets.topic.compression.codec`.
-fn compression(code: i32) -> Compression {
-    match code {
-        1 => Compression::Gzip,
-        2 => Compression::Snappy,
-        3 => Compression::Lz4,
-        4 => Compression::Zstd,
-        _ => Compression::None,
+    /// Ends the state machine, and gives what those who wait are told.
+    fn unload(self) -> Vec<(Responder<C::Response>, C::Response)> {
+        let Self { machine, mut waiting, .. } = self;
+        let mut out = EffectsOf::<C>::default();
+        machine.unload(&mut out);
+        let told = out.replies.into_iter();
+        told.filter_map(|(token, response)| Some((waiting.remove(&token)?, response))).collect()
     }
 }

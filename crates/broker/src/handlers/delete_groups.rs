@@ -20,13 +20,13 @@ pub(crate) fn handle(
     let mut by_partition: BTreeMap<i32, Vec<String>> = BTreeMap::new();
     for group_id in request.groups_names {
         if seen.insert(group_id.clone()) {
-            by_partition.entry(broker.coordinators().partition_of(&group_id)).or_default().push(group_id);
+            by_partition.entry(broker.groups().partition_of(&group_id)).or_default().push(group_id);
         }
     }
     let now_ms = broker.coordinators().now_ms(broker);
     let mut answers = Vec::with_capacity(by_partition.len());
     for group_ids in by_partition.into_values() {
-        let answer = broker.coordinators().ask(broker, &group_ids[0], |groups, token, out| {
+        let answer = broker.groups().ask(broker, &group_ids[0], |groups, token, out| {
             groups.delete_groups(now_ms, &group_ids, token, out);
         });
         answers.push((group_ids, answer));

@@ -27,7 +27,7 @@ pub(crate) fn handle(
 fn describe(broker: &Arc<Broker>, context: &RequestContext, group_id: &String) -> DescribedGroup {
     let asked = std::slice::from_ref(group_id);
     let described =
-        broker.coordinators().look(broker, group_id, |groups| groups.describe_groups(asked, context.version).pop());
+        broker.groups().look(broker, group_id, |groups| groups.describe_groups(asked, context.version).pop());
     match described {
         Ok(described) => described.unwrap_or_default(),
         Err(code) => DescribedGroup { group_id: group_id.clone(), error_code: code.code(), ..Default::default() },

@@ -67,7 +67,7 @@ fn find(broker: &Broker, context: &RequestContext, key_type: i8, key: &str) -> R
         _ => return Err(ErrorCode::InvalidRequest),
     }
     let image = broker.image();
-    let partition = broker.coordinators().partition_of(key);
+    let partition = broker.groups().partition_of(key);
     let registration = image.topic(CONSUMER_OFFSETS).and_then(|topic| topic.partition(partition));
     let leader = registration.and_then(|registration| image.broker(registration.leader));
     let leader = leader.filter(|leader| !leader.fenced).ok_or(ErrorCode::CoordinatorNotAvailable)?;

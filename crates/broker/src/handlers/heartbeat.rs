@@ -15,7 +15,7 @@ pub(crate) fn handle(
     request: HeartbeatRequest,
 ) -> Reply<HeartbeatResponse> {
     let context = coordinator_context(broker, context);
-    let answer = broker.coordinators().look(broker, &request.group_id, |groups| groups.heartbeat(&context, &request));
+    let answer = broker.groups().look(broker, &request.group_id, |groups| groups.heartbeat(&context, &request));
     Reply::Now(match answer {
         Ok(response) => response,
         // The session starts when the group is loaded, so the member has nothing to worry about.

@@ -20,7 +20,7 @@ pub(crate) fn handle(
     let version = context.version;
     let context = coordinator_context(broker, context);
     let group_id = request.group_id.clone();
-    let answer = broker.coordinators().ask(broker, &group_id, |groups, token, out| {
+    let answer = broker.groups().ask(broker, &group_id, |groups, token, out| {
         groups.leave_group(&context, request, token, out);
     });
     answer.reply(move |answer| {

@@ -12,7 +12,7 @@ pub(crate) fn handle(
     _context: &RequestContext,
     request: ListGroupsRequest,
 ) -> Reply<ListGroupsResponse> {
-    let listed = broker.coordinators().look_at_all(broker, |groups| groups.list_groups(&request));
+    let listed = broker.groups().look_at_all(broker, |groups| groups.list_groups(&request));
     Reply::Now(match listed {
         Ok(groups) => ListGroupsResponse { groups: groups.into_iter().flatten().collect(), ..Default::default() },
         Err(code) => ListGroupsResponse { error_code: code.code(), ..Default::default() },

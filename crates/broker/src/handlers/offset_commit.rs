@@ -31,7 +31,7 @@ pub(crate) fn handle(
         return Reply::Now(OffsetCommitResponse { topics: refused, ..Default::default() });
     }
     let context = coordinator_context(broker, context);
-    let answer = broker.coordinators().ask(broker, &request.group_id, |groups, token, out| {
+    let answer = broker.groups().ask(broker, &request.group_id, |groups, token, out| {
         groups.commit_offsets(&context, &request, token, out);
     });
     answer.reply(move |answer| {

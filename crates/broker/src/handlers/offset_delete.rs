@@ -23,7 +23,7 @@ pub(crate) fn handle(
     let asked = std::mem::take(&mut request.topics);
     request.topics = asked.into_iter().filter_map(|topic| existing(&image, topic, &mut refused)).collect();
     let now_ms = broker.coordinators().now_ms(broker);
-    let answer = broker.coordinators().ask(broker, &request.group_id, |groups, token, out| {
+    let answer = broker.groups().ask(broker, &request.group_id, |groups, token, out| {
         groups.delete_offsets(now_ms, &request, token, out);
     });
     answer.reply(move |answer| match answer {

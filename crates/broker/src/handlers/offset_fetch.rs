@@ -69,8 +69,7 @@ fn fetch(
         });
         asked.topics = Some(named.collect());
     }
-    let answer =
-        broker.coordinators().look(broker, &asked.group_id, |groups| groups.fetch_offsets(&asked, require_stable));
+    let answer = broker.groups().look(broker, &asked.group_id, |groups| groups.fetch_offsets(&asked, require_stable));
     match answer {
         Ok(mut group) => {
             if by_id && asked.topics.is_none() {

@@ -23,7 +23,7 @@ pub(crate) fn handle(
         return Reply::Now(failed(ErrorCode::InconsistentGroupProtocol));
     }
     let context = coordinator_context(broker, context);
-    let answer = broker.coordinators().ask(broker, &request.group_id, |groups, token, out| {
+    let answer = broker.groups().ask(broker, &request.group_id, |groups, token, out| {
         groups.sync_group(&context, &request, token, out);
     });
     answer.reply(|answer| match answer {

@@ -13,8 +13,8 @@ use super::classic::state::{ClassicGroup, GroupState};
 use super::offsets::{CommittedOffset, OffsetKey};
 use crate::effects::{Effects, GroupResponse, ReplyToken, RequestContext};
 use crate::error::GroupError;
+use crate::group::completion::{Completion, OffsetChange};
 use crate::record;
-use crate::runtime::pending::{Completion, OffsetChange};
 use crate::shard::GroupShard;
 
 /// From this version on a client understands that its group does not exist (KIP-848).

@@ -15,7 +15,7 @@ use super::classic::state::{ClassicGroup, GroupState};
 use super::offsets::OffsetKey;
 use crate::effects::{Effects, GroupResponse, ReplyToken};
 use crate::error::GroupError;
-use crate::runtime::pending::OffsetChange;
+use crate::group::completion::OffsetChange;
 use crate::shard::GroupShard;
 
 /// Tombstones that nobody waits for are written in batches of this many.

@@ -10,7 +10,7 @@ use super::classic::state::{ClassicGroup, GroupState};
 use super::delete::{MAX_TOMBSTONES_PER_WRITE, tombstone};
 use super::offsets::{CommittedOffset, OffsetKey};
 use crate::effects::Effects;
-use crate::runtime::pending::OffsetChange;
+use crate::group::completion::OffsetChange;
 use crate::shard::GroupShard;
 
 /// From when on the retention of a group's offsets counts.

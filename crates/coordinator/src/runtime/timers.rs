@@ -2,33 +2,26 @@
 //! A name has at most one deadline; setting it again replaces it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::hash::Hash;
 
 use protocol::types::TimestampMs;
 
-/// What a deadline is for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum TimerKey {
-    /// The member must have sent a heartbeat, or have come back with the id that it was given.
-    Session { group: Arc<str>, member: Arc<str> },
-    /// The join phase of the group ends.
-    Join { group: Arc<str> },
-    /// The members of the group must have asked for their assignment.
-    Sync { group: Arc<str> },
-    /// Committed offsets and empty groups are looked through for old ones.
-    Expiry,
+/// All deadlines of a shard, by what they are for.
+#[derive(Debug)]
+pub(crate) struct Timers<K> {
+    deadlines: HashMap<K, TimestampMs>,
+    by_time: BTreeSet<(TimestampMs, K)>,
 }
 
-/// All deadlines of a shard.
-#[derive(Debug, Default)]
-pub(crate) struct Timers {
-    deadlines: HashMap<TimerKey, TimestampMs>,
-    by_time: BTreeSet<(TimestampMs, TimerKey)>,
+impl<K> Default for Timers<K> {
+    fn default() -> Self {
+        Self { deadlines: HashMap::new(), by_time: BTreeSet::new() }
+    }
 }
 
-impl Timers {
+impl<K: Clone + Hash + Ord> Timers<K> {
     /// Sets the deadline of `key`.
-    pub(crate) fn schedule(&mut self, key: TimerKey, deadline: TimestampMs) {
+    pub(crate) fn schedule(&mut self, key: K, deadline: TimestampMs) {
         match self.deadlines.insert(key.clone(), deadline) {
             Some(before) if before == deadline => return,
             Some(before) => {
@@ -40,7 +33,7 @@ impl Timers {
     }
 
     /// Forgets the deadline of `key`, if it has one.
-    pub(crate) fn cancel(&mut self, key: &TimerKey) {
+    pub(crate) fn cancel(&mut self, key: &K) {
         if let Some((key, deadline)) = self.deadlines.remove_entry(key) {
             self.by_time.remove(&(deadline, key));
         }
@@ -52,7 +45,7 @@ impl Timers {
     }
 
     /// Takes the earliest deadline that is not after `now_ms`.
-    pub(crate) fn pop_due(&mut self, now_ms: TimestampMs) -> Option<TimerKey> {
+    pub(crate) fn pop_due(&mut self, now_ms: TimestampMs) -> Option<K> {
         if self.next_deadline()? > now_ms {
             return None;
         }
@@ -69,13 +62,12 @@ mod tests {
     #[test]
     fn a_deadline_set_again_replaces_the_first() {
         let mut timers = Timers::default();
-        let join = TimerKey::Join { group: "g".into() };
-        timers.schedule(join.clone(), 10);
-        timers.schedule(TimerKey::Expiry, 15);
-        timers.schedule(join.clone(), 20);
+        timers.schedule("join", 10);
+        timers.schedule("expiry", 15);
+        timers.schedule("join", 20);
         assert_eq!(timers.pop_due(12), None);
-        assert_eq!(timers.pop_due(30), Some(TimerKey::Expiry));
-        timers.cancel(&join);
+        assert_eq!(timers.pop_due(30), Some("expiry"));
+        timers.cancel(&"join");
         assert_eq!(timers.next_deadline(), None);
     }
 }

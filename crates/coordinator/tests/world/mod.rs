@@ -6,7 +6,7 @@ mod show;
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use coordinator::{CoordinatorRecord, Effects, GroupConfig, GroupShard, ReplyToken, RequestContext, Write};
+use coordinator::{CoordinatorRecord, GroupConfig, GroupEffects, GroupShard, ReplyToken, RequestContext, Write};
 use protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use protocol::messages::leave_group_request::MemberIdentity;
 use protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -84,7 +84,7 @@ impl World {
         let line = Line::parse(text);
         let group = line.words.get(1).copied().unwrap_or_default();
         let mut told = Vec::new();
-        let mut out = Effects::default();
+        let mut out = GroupEffects::default();
         match line.words[0] {
             "join" => self.join(group, &line, &mut out),
             "sync" => self.sync(group, &line, &mut out),
@@ -124,10 +124,10 @@ impl World {
         told
     }
 
-    fn perform(&mut self, mut out: Effects, told: &mut Vec<String>) {
+    fn perform(&mut self, mut out: GroupEffects, told: &mut Vec<String>) {
         loop {
             told.extend(out.replies.drain(..).map(|(token, response)| show::response(token, &response)));
-            let mut next = Effects::default();
+            let mut next = GroupEffects::default();
             for write in out.writes.drain(..) {
                 told.extend(write.records.iter().map(show::record));
                 if self.hold {
@@ -143,7 +143,7 @@ impl World {
         }
     }
 
-    fn complete(&mut self, write: Write, failed: Option<ErrorCode>, out: &mut Effects) {
+    fn complete(&mut self, write: Write, failed: Option<ErrorCode>, out: &mut GroupEffects) {
         let base_offset = i64::try_from(self.log.len()).expect("a short log");
         if failed.is_none() {
             self.log.extend(write.records);
@@ -151,7 +151,7 @@ impl World {
         self.shard.complete_write(self.now_ms, write.id, failed.map_or(Ok(base_offset), Err), out);
     }
 
-    fn release(&mut self, failed: Option<ErrorCode>, out: &mut Effects) {
+    fn release(&mut self, failed: Option<ErrorCode>, out: &mut GroupEffects) {
         self.hold = false;
         while let Some(write) = self.held.pop_front() {
             self.complete(write, failed, out);
@@ -165,7 +165,7 @@ impl World {
             let pair = (Some(&record.key), record.value.as_ref());
             self.shard.replay(self.now_ms, offset, None, pair).expect("our own record");
         }
-        let mut out = Effects::default();
+        let mut out = GroupEffects::default();
         self.shard.loaded(self.now_ms, &mut out);
         assert!(out.replies.is_empty() && out.writes.is_empty());
     }
@@ -185,7 +185,7 @@ impl World {
         }
     }
 
-    fn join(&mut self, group: &str, line: &Line<'_>, out: &mut Effects) {
+    fn join(&mut self, group: &str, line: &Line<'_>, out: &mut GroupEffects) {
         let token = self.token();
         let protocols = line.text("protocols", "range:t");
         let protocols = protocols.split(',').filter(|text| !text.is_empty()).map(|text| {
@@ -206,7 +206,7 @@ impl World {
         self.shard.join_group(&context, request, token, out);
     }
 
-    fn sync(&mut self, group: &str, line: &Line<'_>, out: &mut Effects) {
+    fn sync(&mut self, group: &str, line: &Line<'_>, out: &mut GroupEffects) {
         let token = self.token();
         let given = line.named.get("assign").copied().unwrap_or_default();
         let assignments = given.split(',').filter_map(|text| text.split_once(':')).map(|(member, assignment)| {
@@ -239,7 +239,7 @@ impl World {
         format!("Heartbeat {}", ErrorCode::from_code(self.shard.heartbeat(&context, &request).error_code))
     }
 
-    fn leave(&mut self, group: &str, line: &Line<'_>, out: &mut Effects) {
+    fn leave(&mut self, group: &str, line: &Line<'_>, out: &mut GroupEffects) {
         let token = self.token();
         let members = line.words[2..].iter().map(|word| {
             let (member, instance) = word.split_once('@').map_or((*word, None), |(id, instance)| (id, Some(instance)));
@@ -259,7 +259,7 @@ impl World {
         self.shard.leave_group(&context, request, token, out);
     }
 
-    fn commit(&mut self, group: &str, line: &Line<'_>, out: &mut Effects) {
+    fn commit(&mut self, group: &str, line: &Line<'_>, out: &mut GroupEffects) {
         let token = self.token();
         let topics = line.words[2..].iter().map(|word| {
             let (partition, committed) = word.split_once('=').expect("topic-partition=offset");
@@ -310,7 +310,7 @@ impl World {
         show::fetched(&self.shard.fetch_offsets(&request, line.number("stable", false)))
     }
 
-    fn delete_offsets(&mut self, group: &str, line: &Line<'_>, out: &mut Effects) {
+    fn delete_offsets(&mut self, group: &str, line: &Line<'_>, out: &mut GroupEffects) {
         let token = self.token();
         let topics = line.words[2..].iter().map(|word| {
             let (topic, index) = word.rsplit_once('-').expect("topic-partition");

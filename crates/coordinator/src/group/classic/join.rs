@@ -10,8 +10,8 @@ use super::rebalance::Scope;
 use super::state::{ClassicGroup, GroupState, MemberUpdate, join_error};
 use crate::effects::{Effects, GroupResponse, ReplyToken, RequestContext, WriteId};
 use crate::error::GroupError;
+use crate::group::completion::Completion;
 use crate::record;
-use crate::runtime::pending::Completion;
 use crate::shard::GroupShard;
 
 /// From this version on a member must join with an id that it was given (KIP-394).

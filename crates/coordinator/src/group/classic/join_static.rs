@@ -10,8 +10,8 @@ use super::join::Join;
 use super::rebalance::Scope;
 use super::state::{ClassicGroup, GroupState, MemberUpdate};
 use crate::effects::WriteId;
+use crate::group::completion::{Completion, StaticMemberChange};
 use crate::record;
-use crate::runtime::pending::{Completion, StaticMemberChange};
 
 /// From this version on a leader can be told not to assign (KIP-814).
 const FIRST_VERSION_WITH_SKIP_ASSIGNMENT: i16 = 9;

@@ -13,16 +13,16 @@ use super::state::{ClassicGroup, GroupState, InitialJoin};
 use crate::config::GroupConfig;
 use crate::effects::{Effects, WriteId};
 use crate::error::GroupError;
+use crate::group::completion::{Completion, GroupWrites};
+use crate::group::timer::{GroupTimers, TimerKey};
 use crate::record;
-use crate::runtime::pending::{Completion, PendingWrites};
-use crate::runtime::timers::{TimerKey, Timers};
 
 /// What a group needs of its shard while it handles one event.
 pub(crate) struct Scope<'a> {
     pub(crate) now_ms: TimestampMs,
     pub(crate) config: &'a GroupConfig,
-    pub(crate) timers: &'a mut Timers,
-    pub(crate) writes: &'a mut PendingWrites,
+    pub(crate) timers: &'a mut GroupTimers,
+    pub(crate) writes: &'a mut GroupWrites,
     pub(crate) out: &'a mut Effects,
 }
 
@@ -66,7 +66,7 @@ impl ClassicGroup {
     }
 
     /// Forgets all deadlines of a group that ends.
-    pub(crate) fn cancel_timers(&self, timers: &mut Timers) {
+    pub(crate) fn cancel_timers(&self, timers: &mut GroupTimers) {
         for member_id in self.members.keys().chain(&self.pending_joins) {
             timers.cancel(&self.session_key(member_id));
         }

@@ -12,8 +12,8 @@ use super::rebalance::Scope;
 use super::state::{ClassicGroup, GroupState, sync_error};
 use crate::effects::{Effects, GroupResponse, ReplyToken, RequestContext, WriteId};
 use crate::error::GroupError;
+use crate::group::completion::Completion;
 use crate::record;
-use crate::runtime::pending::Completion;
 use crate::shard::GroupShard;
 
 impl GroupShard {

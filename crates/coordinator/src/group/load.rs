@@ -16,20 +16,12 @@ use crate::effects::Effects;
 use crate::error::ReplayError;
 use crate::group::classic::member::{Member, MemberProtocol};
 use crate::group::classic::state::{ClassicGroup, GroupState};
+use crate::group::completion::OffsetChange;
 use crate::group::offsets::{CommittedOffset, OffsetKey};
-use crate::runtime::pending::OffsetChange;
+use crate::runtime::TransactionOutcome;
 use crate::shard::GroupShard;
 
 const KEY_VERSION: i16 = 0;
-
-/// How a transaction that committed offsets ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TransactionOutcome {
-    /// Its offsets count.
-    Committed,
-    /// Its offsets are forgotten.
-    Aborted,
-}
 
 impl GroupShard {
     /// Takes over one record of the log, in the order of the log. `producer_id` is set if the record is part of a
