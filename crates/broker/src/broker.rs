@@ -16,6 +16,7 @@ use crate::coordinators::{Coordinator, Coordinators};
 use crate::dispatch::BoxFuture;
 use crate::fetch_session::FetchSessions;
 use crate::flusher::Flusher;
+use crate::log_cleaner::LogCleaner;
 use crate::log_manager::LogManager;
 use crate::partition_map::PartitionMap;
 use crate::producer_ids::ProducerIds;
@@ -70,6 +71,7 @@ pub struct Broker {
     flusher: Flusher,
     partitions: PartitionMap,
     logs: LogManager,
+    cleaner: LogCleaner,
     fetch_sessions: FetchSessions,
     producer_ids: ProducerIds,
     image: ArcSwap<ClusterImage>,
@@ -102,6 +104,7 @@ impl Broker {
             flusher: Flusher::default(),
             partitions: PartitionMap::default(),
             logs,
+            cleaner: LogCleaner::default(),
             fetch_sessions,
             producer_ids: ProducerIds::default(),
             image: ArcSwap::from_pointee(ClusterImage::default()),
@@ -138,6 +141,16 @@ impl Broker {
         i64::try_from(self.clock.monotonic_nanos() / 1_000_000).unwrap_or(i64::MAX)
     }
 
+    /// A clock that never goes back, in nanoseconds.
+    pub(crate) fn monotonic_nanos(&self) -> u64 {
+        self.clock.monotonic_nanos()
+    }
+
+    /// A random number.
+    pub(crate) fn random_u64(&self) -> u64 {
+        self.random.lock().next_u64()
+    }
+
     /// A random number.
     pub(crate) fn random_i32(&self) -> i32 {
         self.random.lock().next_u64() as i32
@@ -170,6 +183,12 @@ impl Broker {
     #[must_use]
     pub fn logs(&self) -> &LogManager {
         &self.logs
+    }
+
+    /// What compacts the logs.
+    #[must_use]
+    pub fn cleaner(&self) -> &LogCleaner {
+        &self.cleaner
     }
 
     /// The cluster as of the last commit.

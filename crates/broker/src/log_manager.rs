@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use platform::{Disk, Random, Space};
 use protocol::types::{Offset, TimestampMs};
 use protocol::{TopicPartition, Uuid};
-use storage::{Checkpoints, Log, LogDir, LogDirOptions, OpenOptions, StorageError, Unsynced};
+use storage::{Checkpoints, Log, LogDir, LogDirOptions, OpenOptions, Removed, StorageError, Unsynced};
 use tracing::{error, info, warn};
 
 use crate::metadata_log;
@@ -209,7 +209,10 @@ impl LogManager {
         let flushed = partitions.iter().filter(|partition| flush_sealed(partition)).count();
         if due(&self.last_retention_ms, schedule.retention_ms, now_ms) {
             for partition in partitions {
-                self.enforce_retention(partition, now_ms);
+                partition.log().expire_producers(now_ms);
+                if !partition.settings().log.cleanup_compact {
+                    self.delete_old_segments(partition, now_ms);
+                }
             }
         }
         if due(&self.last_checkpoint_ms, schedule.checkpoint_ms, now_ms) || flushed > 0 {
@@ -242,22 +245,42 @@ impl LogManager {
         true
     }
 
-    fn enforce_retention(&self, partition: &Partition, now_ms: TimestampMs) {
+    /// Takes the segments off a log that retention and its start offset do not cover any more.
+    pub(crate) fn delete_old_segments(&self, partition: &Partition, now_ms: TimestampMs) {
         if partition.is_gone() {
             return;
         }
-        let removed = {
-            let mut log = partition.log();
-            // Kafka looks more often (producer.id.expiration.check.interval.ms), but forgets nobody within a day either.
-            log.expire_producers(now_ms);
-            log.delete_retention(now_ms)
-        };
+        let removed = partition.log().delete_retention(now_ms);
         match removed {
-            Ok(paths) => {
-                let at_ms = now_ms + partition.settings().log.file_delete_delay_ms;
-                self.doomed.lock().extend(paths.into_iter().map(|path| Doomed { at_ms, path }));
-            }
+            Ok(removed) => self.remove_later(removed, now_ms + partition.settings().log.file_delete_delay_ms),
+            Err(StorageError::Offline) => {}
             Err(cause) => error!(partition = %partition.topic_partition, %cause, "could not enforce retention"),
+        }
+    }
+
+    /// Removes files once their time has come.
+    pub(crate) fn remove_later(&self, removed: Removed, at_ms: TimestampMs) {
+        self.doomed.lock().extend(removed.into_iter().map(|path| Doomed { at_ms, path }));
+    }
+
+    /// Up to where the logs of a directory are compacted, as its checkpoint says.
+    pub(crate) fn cleaner_offsets(&self, path: &Path) -> HashMap<TopicPartition, Offset> {
+        let Some(dir) = self.dirs.iter().find(|dir| dir.path() == path) else { return HashMap::new() };
+        dir.dir.read_cleaner_offsets().unwrap_or_else(|cause| {
+            error!(dir = %path.display(), %cause, "could not read the checkpoint of the cleaner");
+            HashMap::new()
+        })
+    }
+
+    /// Replaces that checkpoint.
+    pub(crate) fn write_cleaner_offsets(
+        &self,
+        path: &Path,
+        offsets: &HashMap<TopicPartition, Offset>,
+    ) -> Result<(), StorageError> {
+        match self.dirs.iter().find(|dir| dir.path() == path) {
+            Some(dir) => dir.dir.write_cleaner_offsets(offsets),
+            None => Ok(()),
         }
     }
 

@@ -93,6 +93,10 @@ fn log_config(config: &TopicConfig) -> LogConfig {
         max_message_bytes: u32::try_from(config.max_message_bytes).unwrap_or(u32::MAX),
         cleanup_delete: config.delete,
         cleanup_compact: config.compact,
+        min_cleanable_dirty_ratio: config.min_cleanable_dirty_ratio,
+        min_compaction_lag_ms: config.min_compaction_lag_ms,
+        max_compaction_lag_ms: config.max_compaction_lag_ms,
+        delete_retention_ms: config.delete_retention_ms,
         file_delete_delay_ms: config.file_delete_delay_ms,
         preallocate: config.preallocate,
     }

@@ -88,6 +88,11 @@ pub trait File: Send + Sync + Debug {
     /// The operating system's; then none of it may be trusted to be.
     fn sync_data(&self) -> io::Result<()>;
 
+    /// Sets the time of the last change, in epoch milliseconds.
+    /// # Errors
+    /// The operating system's.
+    fn set_modified_ms(&self, modified_ms: i64) -> io::Result<()>;
+
     /// The descriptor, if there is one, for [`crate::sendfile`].
     fn fd(&self) -> Option<BorrowedFd<'_>>;
 }

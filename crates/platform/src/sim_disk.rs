@@ -369,6 +369,14 @@ impl File for SimFile {
         })
     }
 
+    fn set_modified_ms(&self, modified_ms: i64) -> io::Result<()> {
+        self.with(|state, id| {
+            state.admit(false)?;
+            state.contents.entry(id).or_default().modified_ms = modified_ms;
+            Ok(())
+        })
+    }
+
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }

@@ -105,7 +105,8 @@ pub enum StartError {
 pub struct Server {
     broker: Arc<Broker>,
     stop: watch::Sender<bool>,
-    flushers: Vec<std::thread::JoinHandle<()>>,
+    /// Threads that end when they are told to.
+    workers: Vec<std::thread::JoinHandle<()>>,
     /// What [`Server::ready_line`] says.
     listening: Vec<String>,
     data: String,
@@ -164,10 +165,12 @@ impl Server {
             let broker = Arc::clone(&broker);
             std::thread::Builder::new().name("flusher".into()).spawn(move || broker.flusher().run())
         });
-        let flushers = flushers.collect::<io::Result<_>>()?;
+        let mut workers = flushers.collect::<io::Result<Vec<_>>>()?;
+        let cleaned = Arc::clone(&broker);
+        workers.push(std::thread::Builder::new().name("cleaner".into()).spawn(move || broker::run_cleaner(&cleaned))?);
         let clients = bound.iter().filter(|at| at.audience == Audience::Clients);
         let listening = clients.map(|at| format!("{}:{}", at.host, at.port)).collect();
-        Ok(Self { broker, stop, flushers, listening, data })
+        Ok(Self { broker, stop, workers, listening, data })
     }
 
     fn ready_line(&self) -> String {
@@ -181,6 +184,7 @@ impl Server {
 
     /// Stops accepting, lets connections end, closes the logs.
     async fn shut_down(self) {
+        self.broker.cleaner().stop();
         self.stop.send_replace(true);
         // Every connection holds a receiver until it ended. The flusher runs on: replies that are due may wait for it.
         if tokio::time::timeout(2 * DRAIN, self.stop.closed()).await.is_err() {
@@ -189,8 +193,8 @@ impl Server {
         self.broker.flusher().stop();
         let broker = self.broker;
         let closed = tokio::task::spawn_blocking(move || {
-            for flusher in self.flushers {
-                let _ = flusher.join();
+            for worker in self.workers {
+                let _ = worker.join();
             }
             startup::shut_down(&broker);
         });

@@ -2,6 +2,7 @@
 //! readers take its published view. What was synced survives a crash; what was not may be lost, but never damages the rest.
 
 mod checkpoint;
+pub mod cleaner;
 mod config;
 mod error;
 mod flush;

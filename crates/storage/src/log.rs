@@ -363,7 +363,7 @@ impl Log {
         if self.offline { Err(StorageError::Offline) } else { Ok(()) }
     }
 
-    fn stable_offset(&self) -> Offset {
+    pub(crate) fn stable_offset(&self) -> Offset {
         self.producers.first_unstable_offset().map_or(self.high_watermark, |first| first.min(self.high_watermark))
     }
 

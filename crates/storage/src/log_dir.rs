@@ -20,6 +20,7 @@ const LOCK: &str = ".lock";
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const LOG_START_OFFSETS: &str = "log-start-offset-checkpoint";
+const CLEANER_OFFSETS: &str = "cleaner-offset-checkpoint";
 const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 
 /// Who opens a log directory.
@@ -194,6 +195,20 @@ impl LogDir {
         self.write_offsets(RECOVERY_POINTS, &checkpoints.recovery_points)?;
         self.write_offsets(LOG_START_OFFSETS, &checkpoints.log_start_offsets)?;
         self.write_offsets(HIGH_WATERMARKS, &checkpoints.high_watermarks)
+    }
+
+    /// Reads up to where each log was compacted. A damaged checkpoint counts as none, which costs a cleaning.
+    /// # Errors
+    /// The disk's.
+    pub fn read_cleaner_offsets(&self) -> Result<HashMap<TopicPartition, Offset>, StorageError> {
+        self.read_offsets(CLEANER_OFFSETS)
+    }
+
+    /// Replaces the checkpoint of the cleaner.
+    /// # Errors
+    /// The disk's.
+    pub fn write_cleaner_offsets(&self, offsets: &HashMap<TopicPartition, Offset>) -> Result<(), StorageError> {
+        self.write_offsets(CLEANER_OFFSETS, offsets)
     }
 
     fn read_offsets(&self, name: &str) -> Result<HashMap<TopicPartition, Offset>, StorageError> {

@@ -43,6 +43,14 @@ pub struct ProducerState {
     pub current_txn_first_offset: Option<Offset>,
 }
 
+/// Where a producer left off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LastRecord {
+    /// Last offset of its last batch of records, if that is in its current epoch.
+    pub(crate) offset: Option<Offset>,
+    pub(crate) producer_epoch: ProducerEpoch,
+}
+
 /// A batch that was appended before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Appended {
@@ -320,6 +328,15 @@ impl Producers {
 
     pub(crate) fn set_end_offset(&mut self, offset: Offset) {
         self.end_offset = offset;
+    }
+
+    /// What compaction has to leave of every producer.
+    pub(crate) fn last_records(&self) -> HashMap<ProducerId, LastRecord> {
+        let last = |producer: &Producer| LastRecord {
+            offset: producer.last().map(|batch| batch.last_offset),
+            producer_epoch: producer.producer_epoch,
+        };
+        self.producers.iter().map(|(producer_id, producer)| (*producer_id, last(producer))).collect()
     }
 
     pub(crate) fn states(&self) -> Vec<ProducerState> {

@@ -13,12 +13,13 @@ use protocol::types::{Offset, TimestampMs};
 use protocol::{TopicPartition, Uuid};
 use tracing::{info, warn};
 
+use crate::cleaner::finish_swaps;
 use crate::config::LogConfig;
 use crate::error::{ReadError, StorageError};
 use crate::leader_epochs::LeaderEpochs;
 use crate::log::{Active, Log, marker};
 use crate::log_view::{LogView, LogViewCell};
-use crate::place::{CLEANED_SUFFIX, DELETED_SUFFIX, FileKind, Place, SWAP_SUFFIX, ignore_missing};
+use crate::place::{FileKind, Place};
 use crate::producer_state::{Checked, Origin, Producers};
 use crate::segment::Segment;
 
@@ -258,10 +259,11 @@ impl Log {
             let whole = self.recover_segment(&segment)?;
             self.producers.set_end_offset(self.log_end_offset);
             let Some(next) = self.segments.get(at + 1) else { return Ok(()) };
-            // A sealed segment ends where the next one starts, unless compaction took its end away: what is missing
-            // was lost, and all after it is no continuation.
-            let continued = next.base_offset() == self.log_end_offset
-                || self.config.cleanup_compact && next.base_offset() > self.log_end_offset;
+            // A sealed segment ends where the next one starts, unless compaction took its end away, perhaps before the
+            // topic's policy was changed: what is missing was lost, and all after it is no continuation.
+            let compacted = self.config.cleanup_compact || next.base_offset() <= checkpoint;
+            let continued =
+                next.base_offset() == self.log_end_offset || compacted && next.base_offset() > self.log_end_offset;
             if !(whole && continued) {
                 warn!(partition = %self.topic_partition, end = self.log_end_offset, "removing what follows a damaged segment");
                 let lost = self.segments.split_off(at + 1);
@@ -387,19 +389,12 @@ fn empty_view() -> LogView {
 /// Removes what was left half done and tells the rest apart.
 fn sort_out(place: &Place, entries: Vec<DirEntry>) -> Result<Found, StorageError> {
     let mut found = Found::default();
-    let dir = place.dir();
     let mut files: Vec<(FileKind, Offset)> = Vec::new();
-    for DirEntry { name, is_dir } in entries {
+    for DirEntry { name, is_dir } in finish_swaps(place, entries)? {
         if is_dir {
             continue;
         }
-        // Snapshots of the metadata log are the quorum's.
-        if (name.ends_with(DELETED_SUFFIX) && !name.contains(".checkpoint")) || name.ends_with(CLEANED_SUFFIX) {
-            ignore_missing(place.disk.remove_file(&dir.join(&name)))?;
-        } else if let Some(swapped) = name.strip_suffix(SWAP_SUFFIX) {
-            place.disk.rename(&dir.join(&name), &dir.join(swapped))?;
-            files.extend(FileKind::parse(swapped));
-        } else if name == crate::leader_epochs::FILE_NAME {
+        if name == crate::leader_epochs::FILE_NAME {
             found.has_epochs = true;
         } else if name == PARTITION_METADATA {
             found.has_metadata = true;

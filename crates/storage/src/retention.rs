@@ -21,6 +21,10 @@ pub struct Removed {
 }
 
 impl Removed {
+    pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
+        Self { disk, paths: Vec::new() }
+    }
+
     /// Removes them.
     /// # Errors
     /// The disk's.
@@ -64,7 +68,7 @@ impl Log {
     pub fn delete_retention(&mut self, now_ms: TimestampMs) -> Result<Removed, StorageError> {
         self.check_online()?;
         let count = self.below_start().max(self.expired(now_ms)?).max(self.surplus());
-        let mut removed = Removed { disk: Arc::clone(&self.place.disk), paths: Vec::new() };
+        let mut removed = Removed::new(Arc::clone(&self.place.disk));
         if count == 0 {
             return Ok(removed);
         }
@@ -80,7 +84,7 @@ impl Log {
         self.publish_segments();
         info!(partition = %self.topic_partition, segments = gone.len(), log_start_offset = first, "deleted segments");
         for segment in gone {
-            self.rename_away(&segment, &mut removed)?;
+            self.rename_away(&segment, false, &mut removed)?;
         }
         self.unsynced_names = true;
         Ok(removed)
@@ -96,8 +100,14 @@ impl Log {
         Ok(())
     }
 
-    fn rename_away(&mut self, segment: &Segment, removed: &mut Removed) -> Result<(), StorageError> {
-        for kind in FileKind::ALL {
+    /// Renames the files of a segment that is no part of the log any more.
+    pub(crate) fn rename_away(
+        &mut self,
+        segment: &Segment,
+        keeps_snapshot: bool,
+        removed: &mut Removed,
+    ) -> Result<(), StorageError> {
+        for kind in FileKind::ALL.into_iter().filter(|kind| !(keeps_snapshot && *kind == FileKind::Snapshot)) {
             let path = self.place.path(kind, segment.base_offset());
             let mut renamed = path.clone().into_os_string();
             renamed.push(DELETED_SUFFIX);
@@ -107,7 +117,9 @@ impl Log {
                 error => ignore_missing(error)?,
             }
         }
-        self.producers.forget_snapshot(segment.base_offset());
+        if !keeps_snapshot {
+            self.producers.forget_snapshot(segment.base_offset());
+        }
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use protocol::record::{BatchError, BatchHeader, HEADER_SIZE, NO_TIMESTAMP};
 use protocol::types::Offset;
 
 use crate::error::ReadError;
-use crate::index_file::{self, MemoryIndex};
+use crate::index_file::{self, Entry, MemoryIndex};
 use crate::offset_index::OffsetEntry;
 use crate::place::{FileKind, Place};
 use crate::time_index::{TimeEntry, TimestampAndOffset};
@@ -208,6 +208,56 @@ impl Segment {
         state.recent = Recent { from: Offset::MAX, ..Recent::default() };
     }
 
+    /// A segment that a cleaning wrote, with what is known of it.
+    pub(crate) fn sealed(
+        place: Arc<Place>,
+        base_offset: Offset,
+        (file, size): (Arc<dyn File>, u64),
+        largest: TimestampAndOffset,
+        aborted: Vec<AbortedTxn>,
+    ) -> Self {
+        let segment = Self::new(place, base_offset, size);
+        segment.file.get_or_init(|| file);
+        {
+            let mut state = segment.state.write();
+            state.largest = Some(largest);
+            state.aborted = Some(aborted);
+        }
+        segment
+    }
+
+    /// Takes into memory, or opens, all that readers may ask for, because its files are about to be another segment's.
+    pub(crate) fn detach(&self) -> io::Result<()> {
+        self.file()?;
+        let mut state = self.state.write();
+        if state.indexes.is_none() {
+            state.indexes = Some(Indexes {
+                offsets: MemoryIndex::load(&self.place, self.base_offset)?,
+                times: MemoryIndex::load(&self.place, self.base_offset)?,
+            });
+        }
+        if state.largest.is_none() {
+            state.largest = Some(self.read_largest(state.indexes.as_ref())?);
+        }
+        if state.aborted.is_none() {
+            state.aborted = Some(txn_index::read(&self.place, self.base_offset)?);
+        }
+        Ok(())
+    }
+
+    /// Size of one of its files, in bytes; 0 if there is none.
+    pub(crate) fn file_len(&self, kind: FileKind) -> io::Result<u64> {
+        match self.place.disk.stat(&self.place.path(kind, self.base_offset)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            stat => Ok(stat?.len),
+        }
+    }
+
+    /// When its log file was written to last, in epoch milliseconds.
+    pub(crate) fn modified_ms(&self) -> io::Result<i64> {
+        Ok(self.place.disk.stat(&self.place.path(FileKind::Log, self.base_offset))?.modified_ms)
+    }
+
     /// Whether an index has no room for one more entry in `index_bytes`.
     pub(crate) fn index_full(&self, index_bytes: u32) -> bool {
         let state = self.state.read();
@@ -265,43 +315,46 @@ impl Segment {
             return Ok(0);
         }
         let relative = relative(offset, self.base_offset);
-        let state = self.state.read();
-        let entry = match &state.indexes {
-            Some(indexes) => {
+        let entry = self.search(
+            |indexes| {
                 let entries = indexes.offsets.entries();
                 entries[..entries.partition_point(|entry| entry.relative_offset <= relative)].last().copied()
-            }
-            None => {
-                drop(state);
-                match index_file::open::<OffsetEntry>(&self.place, self.base_offset)? {
-                    Some(index) => index.last_where(|entry| entry.relative_offset <= relative)?,
-                    None => None,
-                }
-            }
-        };
+            },
+            |entry: &OffsetEntry| entry.relative_offset <= relative,
+        )?;
         Ok(entry.map_or(0, |entry| u64::from(entry.position)))
     }
 
     /// The last entry of the time index that is not after `timestamp`.
     pub(crate) fn time_entry_before(&self, timestamp: i64) -> io::Result<Option<TimestampAndOffset>> {
-        let state = self.state.read();
-        let entry = match &state.indexes {
-            Some(indexes) => {
+        let entry = self.search(
+            |indexes| {
                 let entries = indexes.times.entries();
                 entries[..entries.partition_point(|entry| entry.timestamp <= timestamp)].last().copied()
-            }
-            None => {
-                drop(state);
-                match index_file::open::<TimeEntry>(&self.place, self.base_offset)? {
-                    Some(index) => index.last_where(|entry| entry.timestamp <= timestamp)?,
-                    None => None,
-                }
-            }
-        };
+            },
+            |entry: &TimeEntry| entry.timestamp <= timestamp,
+        )?;
         Ok(entry.map(|entry| TimestampAndOffset {
             timestamp: entry.timestamp,
             offset: self.base_offset + i64::from(entry.relative_offset),
         }))
+    }
+
+    /// The last entry for which `below` holds, by the index in memory or in its file.
+    fn search<E: Entry>(
+        &self,
+        in_memory: impl Fn(&Indexes) -> Option<E>,
+        below: impl Fn(&E) -> bool,
+    ) -> io::Result<Option<E>> {
+        if let Some(indexes) = &self.state.read().indexes {
+            return Ok(in_memory(indexes));
+        }
+        let found = match index_file::open::<E>(&self.place, self.base_offset)? {
+            Some(index) => index.last_where(below)?,
+            None => None,
+        };
+        // The file may have been that of the segment which replaced this one: then the index is in memory by now.
+        Ok(self.state.read().indexes.as_ref().map_or(found, in_memory))
     }
 
     /// A batch boundary at or below `limit` and above `from`, if one is known without reading.
@@ -321,32 +374,9 @@ impl Segment {
         &self,
         from: u64,
         end: u64,
-        mut visit: impl FnMut(&BatchHeader, u64) -> bool,
+        visit: impl FnMut(&BatchHeader, u64) -> bool,
     ) -> Result<(), ReadError> {
-        let file = self.file()?;
-        let mut buffer = [0; SCAN_BYTES];
-        let (mut start, mut filled) = (from, 0);
-        let mut position = from;
-        while position < end {
-            let skipped = position - start;
-            if skipped + HEADER_SIZE as u64 > filled as u64 && start + (filled as u64) < end || skipped >= filled as u64
-            {
-                let wanted = usize::try_from(end - position).unwrap_or(usize::MAX).min(SCAN_BYTES);
-                filled = file.pread(&mut buffer[..wanted], position)?;
-                start = position;
-            }
-            // The batch starts inside of the buffer: it was just read from there if it did not.
-            let at = usize::try_from(position - start).unwrap_or(usize::MAX).min(filled);
-            let header = match BatchHeader::parse(&buffer[at..filled]) {
-                Err(BatchError::Truncated { .. }) => return Ok(()),
-                parsed => parsed?,
-            };
-            if !visit(&header, position) {
-                return Ok(());
-            }
-            position += header.size_in_bytes() as u64;
-        }
-        Ok(())
+        scan_headers(self.file()?.as_ref(), from, end, visit)
     }
 
     /// The offset after its last batch, by scanning from the last index entry.
@@ -490,11 +520,42 @@ impl Recent {
     }
 }
 
+/// Walks the headers of the batches in `file` from `from` to `end` while `visit` wants more.
+pub(crate) fn scan_headers(
+    file: &dyn File,
+    from: u64,
+    end: u64,
+    mut visit: impl FnMut(&BatchHeader, u64) -> bool,
+) -> Result<(), ReadError> {
+    let mut buffer = [0; SCAN_BYTES];
+    let (mut start, mut filled) = (from, 0);
+    let mut position = from;
+    while position < end {
+        let skipped = position - start;
+        if skipped + HEADER_SIZE as u64 > filled as u64 && start + (filled as u64) < end || skipped >= filled as u64 {
+            let wanted = usize::try_from(end - position).unwrap_or(usize::MAX).min(SCAN_BYTES);
+            filled = file.pread(&mut buffer[..wanted], position)?;
+            start = position;
+        }
+        // The batch starts inside of the buffer: it was just read from there if it did not.
+        let at = usize::try_from(position - start).unwrap_or(usize::MAX).min(filled);
+        let header = match BatchHeader::parse(&buffer[at..filled]) {
+            Err(BatchError::Truncated { .. }) => return Ok(()),
+            parsed => parsed?,
+        };
+        if !visit(&header, position) {
+            return Ok(());
+        }
+        position += header.size_in_bytes() as u64;
+    }
+    Ok(())
+}
+
 fn nothing(base_offset: Offset) -> TimestampAndOffset {
     TimestampAndOffset { timestamp: NO_TIMESTAMP, offset: base_offset }
 }
 
 /// Offsets in an index are relative to the segment's base; one out of range is past every entry.
-fn relative(offset: Offset, base_offset: Offset) -> u32 {
+pub(crate) fn relative(offset: Offset, base_offset: Offset) -> u32 {
     u32::try_from(offset.saturating_sub(base_offset).max(0)).unwrap_or(u32::MAX)
 }

@@ -25,7 +25,7 @@ pub struct AbortedTxn {
 }
 
 impl AbortedTxn {
-    fn encode(&self) -> [u8; ENTRY_SIZE] {
+    pub(crate) fn encode(&self) -> [u8; ENTRY_SIZE] {
         let mut bytes = [0; ENTRY_SIZE];
         bytes[..2].copy_from_slice(&VERSION);
         bytes[2..10].copy_from_slice(&self.producer_id.to_be_bytes());

@@ -112,6 +112,11 @@ accessors! { Long -> i64:
     replica_lag_time_max_ms = "replica.lag.time.max.ms",
 }
 
+accessors! { Double -> f64:
+    log_cleaner_io_buffer_load_factor = "log.cleaner.io.buffer.load.factor",
+    log_cleaner_io_max_bytes_per_second = "log.cleaner.io.max.bytes.per.second",
+}
+
 accessors! { Short -> i16:
     offsets_topic_replication_factor = "offsets.topic.replication.factor",
     transaction_state_log_replication_factor = "transaction.state.log.replication.factor",
@@ -351,6 +356,7 @@ mod tests {
                     Some("Int") => Some(ConfigType::Int),
                     Some("Long") => Some(ConfigType::Long),
                     Some("Short") => Some(ConfigType::Short),
+                    Some("Double") => Some(ConfigType::Double),
                     _ => Some(ConfigType::Boolean),
                 };
             } else if let (Some(value_type), Some((_, rest))) = (value_type, line.split_once(" = \"")) {

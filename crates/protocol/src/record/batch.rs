@@ -263,6 +263,21 @@ impl BatchHeader {
         bytes
     }
 
+    /// Compares the checksum with `bytes`, which are the whole batch.
+    /// # Errors
+    /// [`BatchError::Checksum`] if they differ.
+    pub fn verify_crc(&self, bytes: &[u8]) -> Result<(), BatchError> {
+        let computed = if self.magic == MAGIC_V2 {
+            crc_fast::crc32_iscsi(&bytes[ATTRIBUTES_AT..])
+        } else {
+            crc_fast::crc32_iso_hdlc(&bytes[MAGIC_AT..])
+        };
+        if computed == self.crc {
+            return Ok(());
+        }
+        Err(BatchError::Checksum { stored: self.crc, computed })
+    }
+
     /// Sets timestamp type, maximum timestamp, and the checksum that these and `records`, the rest of the batch, make.
     pub(super) fn set_max_timestamp(&mut self, kind: TimestampType, max_timestamp: TimestampMs, records: &[u8]) {
         let attributes = with_timestamp_type(self.attributes, kind);
@@ -319,15 +334,7 @@ impl Batch {
     /// # Errors
     /// [`BatchError::Checksum`] if they differ.
     pub fn verify_crc(&self) -> Result<(), BatchError> {
-        let computed = if self.header.magic == MAGIC_V2 {
-            crc_fast::crc32_iscsi(&self.bytes[ATTRIBUTES_AT..])
-        } else {
-            crc_fast::crc32_iso_hdlc(&self.bytes[MAGIC_AT..])
-        };
-        if computed == self.header.crc {
-            return Ok(());
-        }
-        Err(BatchError::Checksum { stored: self.header.crc, computed })
+        self.header.verify_crc(&self.bytes)
     }
 }
 
@@ -433,4 +440,14 @@ pub(super) fn attributes(settings: &BatchSettings) -> i16 {
 /// `attributes` with another codec.
 pub(super) fn with_codec(attributes: i16, codec: Compression) -> i16 {
     attributes & !COMPRESSION_MASK | i16::from(codec.id())
+}
+
+/// `attributes` that say the base timestamp is a delete horizon.
+pub(super) fn with_delete_horizon(attributes: i16) -> i16 {
+    attributes | DELETE_HORIZON_FLAG
+}
+
+/// `attributes` of a batch without a delete horizon.
+pub(super) fn without_delete_horizon(attributes: i16) -> i16 {
+    attributes & !DELETE_HORIZON_FLAG
 }

@@ -7,6 +7,7 @@ mod compression;
 mod control;
 mod entry;
 mod error;
+mod filter;
 mod legacy;
 mod lz4;
 mod snappy;
@@ -24,6 +25,7 @@ pub use compression::{DECOMPRESSED_LIMIT, compress, decompress};
 pub use control::{ControlRecord, ControlRecordType};
 pub use entry::{Header, Record, RecordIterator};
 pub use error::BatchError;
+pub use filter::{Kept, KeyedRecord, emptied, visit_keys};
 pub use validate::{CompressionTarget, Origin, RejectedBatch, Rules, ValidBatch, validate};
 
 /// The compression codec of a batch, in Kafka's numbering.

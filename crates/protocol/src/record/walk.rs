@@ -14,10 +14,10 @@ pub(super) struct Step {
     pub(super) has_key: bool,
 }
 
-const REMAINING: BatchError =
+pub(super) const REMAINING: BatchError =
     BatchError::InvalidRecord("Incorrect declared batch size, records still remaining in file");
 const CUT_OFF: BatchError = BatchError::InvalidRecord("Incorrect declared batch size, premature EOF reached");
-const MISSIZED: BatchError = BatchError::InvalidRecord("Invalid record size: its parts do not add up to it");
+pub(super) const MISSIZED: BatchError = BatchError::InvalidRecord("Invalid record size: its parts do not add up to it");
 
 /// Visits the `count` records that `records` has to be.
 pub(super) fn walk_slice(records: &[u8], count: i32, mut visit: impl FnMut(Step)) -> Result<(), BatchError> {
@@ -51,7 +51,8 @@ fn next_step(records: &[u8], at: &mut usize) -> Result<Step, BatchError> {
     Ok(Step { timestamp_delta, offset_delta, has_key })
 }
 
-fn skip_headers(cursor: &mut Cursor<'_>, count: i32) -> Result<(), BatchError> {
+/// Skips `count` headers of a record.
+pub(super) fn skip_headers(cursor: &mut Cursor<'_>, count: i32) -> Result<(), BatchError> {
     for _ in 0..header_count(count, cursor.remaining())? {
         if !cursor.skip_nullable()? {
             return Err(BatchError::InvalidRecord("Invalid negative header key size"));
