@@ -18,7 +18,7 @@ CLASSES = os.environ["CLASSES"]
 DUMP = "org.apache.kafka.tools.DumpLogSegments"
 SHELL = "org.apache.kafka.shell.MetadataShell"
 # Topics whose logs may have gaps, because a cleaner works on them.
-COMPACTED = ("__consumer_offsets-", "disk-compact-")
+COMPACTED = ("__consumer_offsets-", "__transaction_state-", "__share_group_state-", "disk-compact-", "swap-compact-")
 _, _, KIND, _, FOLDER = shlex.split(RESTART) if RESTART else [""] * 5
 OTHER = {"ottla": "apache-kafka", "apache-kafka": "ottla"}.get(KIND)
 DATA = Path(FOLDER) / "data"

@@ -18,7 +18,7 @@ pub(super) struct Suite {
 }
 
 /// Every suite, in the order they run.
-pub(super) const SUITES: [Suite; 12] = [
+pub(super) const SUITES: [Suite; 13] = [
     Suite { name: "java-4.3.1", prepare: || java("4.3.1") },
     Suite { name: "java-3.9.1", prepare: || java("3.9.1") },
     Suite { name: "java-2.8.2", prepare: || java("2.8.2") },
@@ -30,6 +30,7 @@ pub(super) const SUITES: [Suite; 12] = [
     Suite { name: "kcat", prepare: kcat },
     Suite { name: "tools", prepare: tools },
     Suite { name: "disk", prepare: disk },
+    Suite { name: "swap", prepare: swap },
     Suite { name: "client", prepare: client },
 ];
 
@@ -153,15 +154,31 @@ fn tools() -> Result<Command> {
 }
 
 fn disk() -> Result<Command> {
+    kafka_program("disk", "interop/disk/disk_suite.py", &["interop/disk"])
+}
+
+/// Brokers that take over from each other under load.
+fn swap() -> Result<Command> {
+    let mut command = kafka_program("swap", "interop/swap/swap_suite.py", &["interop/disk", "interop/swap"])?;
+    let modules = ["interop/python", "interop/disk"].map(|folder| workspace::root().join(folder));
+    command.env("PYTHONPATH", std::env::join_paths(modules)?);
+    Ok(command)
+}
+
+/// A Python script beside a Java program that is compiled against the jars of Apache Kafka.
+fn kafka_program(name: &str, suite: &str, sources: &[&str]) -> Result<Command> {
     need("python3")?;
     need("javac")?;
     apache_kafka::fetch().map_err(|error| Missing(format!("{error:#}")))?;
-    let classes = scratch().join("disk/classes");
+    let classes = scratch().join(name).join("classes");
     fs::create_dir_all(&classes)?;
     let mut javac = Command::new("javac");
     javac.args(["-nowarn", "-cp"]).arg(apache_kafka::home().join("libs/*")).arg("-d").arg(&classes);
-    process::output(javac.arg(workspace::root().join("interop/disk/Disk.java")))?;
-    let mut command = script("interop/disk/disk_suite.py");
+    for folder in sources {
+        javac.args(workspace::files(folder, &|path| path.extension().is_some_and(|e| e == "java"))?);
+    }
+    process::output(&mut javac)?;
+    let mut command = script(suite);
     command.env("KAFKA_HOME", apache_kafka::home()).env("CLASSES", classes);
     Ok(command)
 }
