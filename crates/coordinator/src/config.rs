@@ -1,5 +1,44 @@
 //! The settings of the group coordinator, with Kafka's defaults.
 
+use crate::group::assignor::Assignor;
+use crate::group::modern::settings::TypeSettings;
+
+/// Which groups may become groups of the other protocol while they have members (`group.consumer.migration.policy`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MigrationPolicy {
+    /// None.
+    Disabled,
+    /// Classic groups may become consumer groups.
+    Upgrade,
+    /// Consumer groups may become classic groups.
+    Downgrade,
+    /// Both.
+    #[default]
+    Bidirectional,
+}
+
+impl MigrationPolicy {
+    /// The policy of a name, in any case.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        let policies = [
+            ("disabled", Self::Disabled),
+            ("upgrade", Self::Upgrade),
+            ("downgrade", Self::Downgrade),
+            ("bidirectional", Self::Bidirectional),
+        ];
+        policies.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, policy)| policy)
+    }
+
+    pub(crate) fn allows_upgrade(self) -> bool {
+        matches!(self, Self::Upgrade | Self::Bidirectional)
+    }
+
+    pub(crate) fn allows_downgrade(self) -> bool {
+        matches!(self, Self::Downgrade | Self::Bidirectional)
+    }
+}
+
 /// Settings of the coordinator, each named as in `server.properties`.
 #[derive(Debug, Clone)]
 pub struct GroupConfig {
@@ -19,6 +58,21 @@ pub struct GroupConfig {
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`.
     pub offsets_retention_check_interval_ms: i64,
+    /// `group.consumer.*`.
+    pub consumer: TypeSettings,
+    /// `group.consumer.assignors`; the first one is for groups whose members do not ask for one.
+    pub consumer_assignors: Vec<Assignor>,
+    /// `group.consumer.migration.policy`.
+    pub consumer_migration_policy: MigrationPolicy,
+    /// `group.consumer.regex.refresh.interval.ms`.
+    pub regex_refresh_interval_ms: i32,
+}
+
+impl GroupConfig {
+    /// The assignor of consumer groups whose members do not ask for one.
+    pub(crate) fn consumer_default_assignor(&self) -> Assignor {
+        self.consumer_assignors.first().copied().unwrap_or(Assignor::Uniform)
+    }
 }
 
 impl Default for GroupConfig {
@@ -32,6 +86,10 @@ impl Default for GroupConfig {
             offset_metadata_max_size: 4_096,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1_000,
             offsets_retention_check_interval_ms: 600_000,
+            consumer: TypeSettings::default(),
+            consumer_assignors: vec![Assignor::Uniform, Assignor::Range],
+            consumer_migration_policy: MigrationPolicy::default(),
+            regex_refresh_interval_ms: 600_000,
         }
     }
 }

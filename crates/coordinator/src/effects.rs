@@ -1,8 +1,9 @@
 //! What goes into the group coordinator beside a request, and what answers it.
 
+use protocol::messages::consumer_group_describe_response::DescribedGroup;
 use protocol::messages::{
-    DeleteGroupsResponse, JoinGroupResponse, LeaveGroupResponse, OffsetCommitResponse, OffsetDeleteResponse,
-    SyncGroupResponse,
+    ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse, DeleteGroupsResponse, JoinGroupResponse,
+    LeaveGroupResponse, OffsetCommitResponse, OffsetDeleteResponse, SyncGroupResponse,
 };
 use protocol::types::TimestampMs;
 use protocol::{ErrorCode, Uuid};
@@ -42,6 +43,10 @@ pub enum GroupResponse {
     OffsetDelete(OffsetDeleteResponse),
     /// To DeleteGroups.
     DeleteGroups(DeleteGroupsResponse),
+    /// To ConsumerGroupHeartbeat.
+    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse),
+    /// To ConsumerGroupDescribe.
+    ConsumerGroupDescribe(ConsumerGroupDescribeResponse),
 }
 
 impl GroupResponse {
@@ -58,6 +63,20 @@ impl GroupResponse {
                     partition.error_code = error_code;
                 }
                 Self::OffsetCommit(response)
+            }
+            Self::ConsumerGroupHeartbeat(_) => Self::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse {
+                error_code,
+                error_message: Some(error.message().to_owned()),
+                ..Default::default()
+            }),
+            Self::ConsumerGroupDescribe(response) => {
+                let of_group = |group: DescribedGroup| DescribedGroup {
+                    group_id: group.group_id,
+                    error_code,
+                    ..Default::default()
+                };
+                let groups = response.groups.into_iter().map(of_group).collect();
+                Self::ConsumerGroupDescribe(ConsumerGroupDescribeResponse { groups, ..response })
             }
             Self::DeleteGroups(mut response) => {
                 for result in &mut response.results {

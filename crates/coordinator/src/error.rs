@@ -38,6 +38,12 @@ pub enum GroupError {
     /// Come again with the member id that was just given (KIP-394).
     #[error("member id required")]
     MemberIdRequired,
+    /// The request is of another epoch of the member, or for partitions that it has not had since (KIP-848).
+    #[error("stale member epoch")]
+    StaleMemberEpoch,
+    /// The request is of a version that members of the new protocol may not use.
+    #[error("unsupported version")]
+    UnsupportedVersion,
     /// The partition of the group moves to another broker.
     #[error("not the coordinator of the group")]
     NotCoordinator,
@@ -59,8 +65,53 @@ impl GroupError {
             Self::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
             Self::GroupMaxSizeReached => ErrorCode::GroupMaxSizeReached,
             Self::MemberIdRequired => ErrorCode::MemberIdRequired,
+            Self::StaleMemberEpoch => ErrorCode::StaleMemberEpoch,
+            Self::UnsupportedVersion => ErrorCode::UnsupportedVersion,
             Self::NotCoordinator => ErrorCode::NotCoordinator,
         }
+    }
+}
+
+/// Why a request of the newer protocols is refused: those tell their clients in words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Refusal {
+    /// The code on the wire.
+    pub code: ErrorCode,
+    /// Kafka's words.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal in these words.
+    pub(crate) fn new(code: ErrorCode, message: String) -> Self {
+        Self { code, message }
+    }
+
+    /// There is no such group of that type.
+    pub(crate) fn not_found(message: String) -> Self {
+        Self::new(ErrorCode::GroupIdNotFound, message)
+    }
+
+    /// The group has no such member.
+    pub(crate) fn unknown_member(member_id: &str, group_id: &str) -> Self {
+        let message = format!("Member {member_id} is not a member of group {group_id}.");
+        Self::new(ErrorCode::UnknownMemberId, message)
+    }
+
+    /// A static member has another id by now.
+    pub(crate) fn fenced_instance(member_id: &str, instance_id: &str, owner: &str) -> Self {
+        let message = format!("Static member {member_id} with instance id {instance_id} was fenced by member {owner}.");
+        Self::new(ErrorCode::FencedInstanceId, message)
+    }
+
+    /// A static member is still there.
+    pub(crate) fn unreleased(member_id: &str, instance_id: &str, owner: &str) -> Self {
+        let message = format!(
+            "Static member {member_id} with instance id {instance_id} cannot join the group because the instance id is \
+             owned by {owner} member."
+        );
+        Self::new(ErrorCode::UnreleasedInstanceId, message)
     }
 }
 

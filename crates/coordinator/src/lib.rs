@@ -11,9 +11,11 @@ mod record;
 mod runtime;
 mod shard;
 
-pub use config::GroupConfig;
+pub use config::{GroupConfig, MigrationPolicy};
 pub use effects::{Effects as GroupEffects, GroupResponse, RequestContext};
-pub use error::{GroupError, ReplayError, append_error_code};
+pub use error::{GroupError, Refusal, ReplayError, append_error_code};
+pub use group::assignor::Assignor;
+pub use group::modern::settings::{Bounded, TypeSettings};
 pub use partition::partition_for;
 pub use runtime::effects::{CoordinatorRecord, Effects, ReplyToken, TransactionalProducer, Write, WriteId};
 pub use runtime::{EffectsOf, StateMachine, TransactionOutcome};

@@ -1,16 +1,19 @@
 //! The records of `__consumer_offsets`, in the versions that Kafka 4.3.1 writes.
 //! A key is its record type and the key of version 0; a value is its version and the value.
 
+pub(crate) mod modern;
+
 use bytes::Bytes;
 use protocol::messages::group_metadata_value::MemberMetadata;
 use protocol::messages::{GroupMetadataKey, GroupMetadataValue, OffsetCommitKey, OffsetCommitValue};
-use protocol::{EncodeError, Message, Writer};
+use protocol::{EncodeError, Message, Reader, Writer};
 
 use crate::effects::CoordinatorRecord;
+use crate::error::ReplayError;
 use crate::group::classic::state::ClassicGroup;
 use crate::group::offsets::{CommittedOffset, OffsetKey};
 
-const KEY_VERSION: i16 = 0;
+pub(crate) const KEY_VERSION: i16 = 0;
 const GROUP_METADATA_VERSION: i16 = 3;
 const OFFSET_COMMIT_VERSION: i16 = 4;
 /// The only version that carries an expiry of its own.
@@ -21,6 +24,16 @@ fn prefixed<M: Message>(prefix: i16, message: &M, version: i16) -> Result<Bytes,
     writer.put_i16(prefix);
     message.encode(&mut writer, version)?;
     Ok(writer.into_bytes())
+}
+
+/// The value of a record; nothing if it is a tombstone.
+/// # Errors
+/// If it cannot be read.
+pub(crate) fn decode_value<M: Message>(value: Option<&Bytes>) -> Result<Option<M>, ReplayError> {
+    let Some(value) = value else { return Ok(None) };
+    let mut reader = Reader::new(value.clone());
+    let version = reader.i16()?;
+    Ok(Some(M::decode(&mut reader, version)?))
 }
 
 fn offset_key(key: &OffsetKey) -> Result<Bytes, EncodeError> {

@@ -13,9 +13,13 @@ use tracing::{info, warn};
 use crate::config::GroupConfig;
 use crate::effects::{Effects, GroupResponse, WriteId};
 use crate::error::{GroupError, append_error_code};
+use crate::group::Group;
 use crate::group::classic::rebalance::Scope;
 use crate::group::classic::state::ClassicGroup;
 use crate::group::completion::{Completion, GroupWrites};
+use crate::group::consumer::state::ConsumerGroup;
+use crate::group::modern::settings::{Bounded, TypeSettings};
+use crate::group::modern::topics::Topics;
 use crate::group::offsets::Offsets;
 use crate::group::timer::{GroupTimers, TimerKey};
 use crate::runtime::pending::PendingWrite;
@@ -24,7 +28,8 @@ use crate::runtime::pending::PendingWrite;
 #[derive(Debug)]
 pub struct GroupShard {
     config: GroupConfig,
-    groups: HashMap<Arc<str>, ClassicGroup>,
+    groups: HashMap<Arc<str>, Group>,
+    topics: Topics,
     offsets: Offsets,
     timers: GroupTimers,
     writes: GroupWrites,
@@ -38,6 +43,7 @@ impl GroupShard {
         Self {
             config,
             groups: HashMap::new(),
+            topics: Topics::default(),
             offsets: Offsets::default(),
             timers: GroupTimers::default(),
             writes: GroupWrites::default(),
@@ -56,12 +62,22 @@ impl GroupShard {
             match key {
                 TimerKey::Session { group, member } => {
                     self.in_group(now_ms, &group, out, |group, scope| group.session_expired(&member, scope));
+                    self.consumer_member_expired(now_ms, &group, &member, "its session ended", out);
                 }
                 TimerKey::Join { group } => {
                     self.in_group(now_ms, &group, out, ClassicGroup::join_expired);
                 }
                 TimerKey::Sync { group } => {
                     self.in_group(now_ms, &group, out, ClassicGroup::sync_expired);
+                }
+                TimerKey::Rebalance { group, member } => {
+                    self.consumer_rebalance_expired(now_ms, &group, &member, out);
+                }
+                TimerKey::MemberJoin { group, member } => {
+                    self.consumer_member_expired(now_ms, &group, &member, "it did not join again in time", out);
+                }
+                TimerKey::MemberSync { group, member } => {
+                    self.consumer_member_expired(now_ms, &group, &member, "it did not sync in time", out);
                 }
                 TimerKey::Expiry => {
                     self.expire_offsets(now_ms, out);
@@ -93,7 +109,9 @@ impl GroupShard {
             answer(write, Some(code), out);
         }
         for group in self.groups.values_mut() {
-            group.fail_all(code, out);
+            if let Group::Classic(group) = group {
+                group.fail_all(code, out);
+            }
         }
     }
 
@@ -117,24 +135,83 @@ impl GroupShard {
         &mut self.offsets
     }
 
-    pub(crate) fn group(&self, group_id: &str) -> Option<&ClassicGroup> {
+    pub(crate) fn timers(&mut self) -> &mut GroupTimers {
+        &mut self.timers
+    }
+
+    pub(crate) fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    pub(crate) fn topics_mut(&mut self) -> &mut Topics {
+        &mut self.topics
+    }
+
+    pub(crate) fn group(&self, group_id: &str) -> Option<&Group> {
         self.groups.get(group_id)
     }
 
-    pub(crate) fn group_mut(&mut self, group_id: &str) -> Option<&mut ClassicGroup> {
+    pub(crate) fn group_mut(&mut self, group_id: &str) -> Option<&mut Group> {
         self.groups.get_mut(group_id)
+    }
+
+    pub(crate) fn groups_mut(&mut self) -> impl Iterator<Item = &mut Group> {
+        self.groups.values_mut()
+    }
+
+    /// The classic group of an id.
+    pub(crate) fn classic_group(&self, group_id: &str) -> Option<&ClassicGroup> {
+        match self.groups.get(group_id)? {
+            Group::Classic(group) => Some(group),
+            Group::Consumer(_) => None,
+        }
+    }
+
+    /// The consumer group of an id.
+    pub(crate) fn consumer_group(&self, group_id: &str) -> Option<&ConsumerGroup> {
+        match self.groups.get(group_id)? {
+            Group::Consumer(group) => Some(group),
+            Group::Classic(_) => None,
+        }
+    }
+
+    /// The consumer group of an id.
+    pub(crate) fn consumer_group_mut(&mut self, group_id: &str) -> Option<&mut ConsumerGroup> {
+        match self.groups.get_mut(group_id)? {
+            Group::Consumer(group) => Some(group),
+            Group::Classic(_) => None,
+        }
+    }
+
+    /// The hash of what a consumer group reads, as the cluster has it now.
+    pub(crate) fn consumer_metadata_hash(&mut self, group_id: &str) -> i64 {
+        match self.groups.get(group_id) {
+            Some(Group::Consumer(group)) => self.topics.metadata_hash(group.subscriptions.names()),
+            Some(Group::Classic(_)) | None => 0,
+        }
+    }
+
+    /// What holds for a consumer group: what is configured for it as `consumer.<name>`, else for all.
+    pub(crate) fn consumer_setting(
+        &self,
+        group_id: &str,
+        setting: impl FnOnce(&TypeSettings) -> Bounded,
+        name: &str,
+    ) -> i32 {
+        let configs = self.topics.group_configs(group_id);
+        setting(&self.config.consumer).of(configs, &format!("consumer.{name}"))
     }
 
     pub(crate) fn has_group(&self, group_id: &str) -> bool {
         self.groups.contains_key(group_id)
     }
 
-    pub(crate) fn insert_group(&mut self, group: ClassicGroup) {
-        self.groups.insert(Arc::clone(&group.group_id), group);
+    pub(crate) fn insert_group(&mut self, group: Group) {
+        self.groups.insert(Arc::clone(group.group_id()), group);
     }
 
     /// Takes a group out, with its deadlines.
-    pub(crate) fn remove_group(&mut self, group_id: &str) -> Option<ClassicGroup> {
+    pub(crate) fn remove_group(&mut self, group_id: &str) -> Option<Group> {
         let group = self.groups.remove(group_id)?;
         group.cancel_timers(&mut self.timers);
         Some(group)
@@ -151,7 +228,7 @@ impl GroupShard {
         self.timers.schedule(TimerKey::Expiry, now_ms.saturating_add(self.config.offsets_retention_check_interval_ms));
     }
 
-    /// Lets a group handle an event. `None` if there is no such group.
+    /// Lets a classic group handle an event. `None` if there is no such group.
     pub(crate) fn in_group<T>(
         &mut self,
         now_ms: TimestampMs,
@@ -159,7 +236,7 @@ impl GroupShard {
         out: &mut Effects,
         event: impl FnOnce(&mut ClassicGroup, &mut Scope<'_>) -> T,
     ) -> Option<T> {
-        let group = self.groups.get_mut(group_id)?;
+        let Some(Group::Classic(group)) = self.groups.get_mut(group_id) else { return None };
         let mut scope = Scope { now_ms, config: &self.config, timers: &mut self.timers, writes: &mut self.writes, out };
         Some(event(group, &mut scope))
     }
@@ -198,12 +275,12 @@ impl GroupShard {
     /// Whether the group that a write was made for is still there. One that was deleted and made again has another id in
     /// memory, and counts its generations anew.
     fn is_still(&self, group_id: &Arc<str>) -> bool {
-        self.group(group_id).is_some_and(|group| Arc::ptr_eq(&group.group_id, group_id))
+        self.group(group_id).is_some_and(|group| Arc::ptr_eq(group.group_id(), group_id))
     }
 
     fn committed(&mut self, now_ms: TimestampMs, completion: Completion, base_offset: Offset, out: &mut Effects) {
         match completion {
-            Completion::NewGroup { .. } | Completion::EmptyGeneration { .. } => {}
+            Completion::NewGroup { .. } | Completion::EmptyGeneration { .. } | Completion::Replayed => {}
             Completion::StaticMember(change) => {
                 let group_id = Arc::clone(&change.group_id);
                 self.in_group(now_ms, &group_id, out, |group, scope| group.static_member_stored(&change, scope));
@@ -219,7 +296,7 @@ impl GroupShard {
                     self.apply_offset(now_ms, change, record_offset);
                 }
                 for group in deleted {
-                    info!(group_id = %group.group_id, "deleted group");
+                    info!(group_id = %group.group_id(), "deleted group");
                 }
             }
         }
@@ -235,15 +312,15 @@ impl GroupShard {
         match completion {
             Completion::NewGroup { group_id } => {
                 // Meanwhile the group may have been deleted and made again.
-                if self.group(&group_id).is_none_or(|group| group.creation != Some(id)) {
+                if self.classic_group(&group_id).is_none_or(|group| group.creation != Some(id)) {
                     return;
                 }
-                if let Some(mut group) = self.remove_group(&group_id) {
+                if let Some(Group::Classic(mut group)) = self.remove_group(&group_id) {
                     group.fail_all(code, out);
                 }
                 if self.offsets.of_group(&group_id).is_some() {
                     // Offsets that were committed meanwhile make a group of their own.
-                    self.insert_group(ClassicGroup::new(group_id, now_ms));
+                    self.insert_group(Group::Classic(ClassicGroup::new(group_id, now_ms)));
                 }
             }
             // The generation of before is in the log; its members are gone, so their sessions would end after a restart.
@@ -256,25 +333,33 @@ impl GroupShard {
             Completion::Assignment { group_id, generation, .. } => {
                 self.in_group(now_ms, &group_id, out, |group, scope| group.assignment_refused(generation, code, scope));
             }
-            Completion::Offsets { deleted, .. } => {
-                for mut group in deleted {
-                    // Their deadlines are gone, so the members that were to come back with an id start over.
-                    group.pending_joins.clear();
-                    match self.groups.entry(Arc::clone(&group.group_id)) {
-                        // Made again meanwhile, and stored as the group of before.
-                        Entry::Occupied(mut again) => again.get_mut().creation = None,
-                        Entry::Vacant(place) => {
-                            place.insert(group);
-                        }
-                    }
+            Completion::Offsets { deleted, .. } => deleted.into_iter().for_each(|group| self.undelete(group)),
+            // The state is ahead of the log.
+            Completion::Replayed => out.reload = true,
+        }
+    }
+
+    fn undelete(&mut self, mut group: Group) {
+        if let Group::Classic(group) = &mut group {
+            // Their deadlines are gone, so the members that were to come back with an id start over.
+            group.pending_joins.clear();
+        }
+        match self.groups.entry(Arc::clone(group.group_id())) {
+            Entry::Occupied(mut again) => {
+                if let Group::Classic(again) = again.get_mut() {
+                    // Made again meanwhile, and stored as the group of before.
+                    again.creation = None;
                 }
+            }
+            Entry::Vacant(place) => {
+                place.insert(group);
             }
         }
     }
 }
 
 fn answer(write: PendingWrite<Completion, GroupResponse>, failed: Option<ErrorCode>, out: &mut Effects) {
-    if let Some((token, response)) = write.reply {
+    for (token, response) in write.replies {
         let response = match failed {
             Some(code) => response.into_error(code),
             None => response,

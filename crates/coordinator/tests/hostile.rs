@@ -96,7 +96,7 @@ proptest! {
             drop(shard.replay(0, offset, producer_id, (Some(&key), Some(&value))));
         }
         let mut out = GroupEffects::default();
-        shard.loaded(0, &mut out);
+        shard.loaded(0, &Default::default(), &mut out);
         shard.tick(i64::from(i32::MAX), &mut out);
         shard.unload(&mut out);
         prop_assert!(out.replies.is_empty());

@@ -102,6 +102,46 @@ fn nothing_counts_before_it_is_stored() {
 }
 
 #[test]
+fn consumer_groups_move_partitions_one_owner_at_a_time() {
+    check("consumer/reconcile.txt");
+}
+
+#[test]
+fn consumer_group_members_are_checked() {
+    check("consumer/refusals.txt");
+}
+
+#[test]
+fn static_members_of_consumer_groups_keep_their_place() {
+    check("consumer/static_members.txt");
+}
+
+#[test]
+fn regular_expressions_are_matched_by_the_coordinator() {
+    check("consumer/regex.txt");
+}
+
+#[test]
+fn silent_members_of_consumer_groups_are_fenced() {
+    check("consumer/timeouts.txt");
+}
+
+#[test]
+fn groups_migrate_between_the_protocols() {
+    check("consumer/migration.txt");
+}
+
+#[test]
+fn a_consumer_group_is_what_its_log_says() {
+    check("consumer/reload.txt");
+}
+
+#[test]
+fn offsets_of_consumer_groups_are_checked_by_epoch() {
+    check("consumer/offsets.txt");
+}
+
+#[test]
 fn a_shard_is_what_its_log_says() {
     check("reload.txt");
 }

@@ -4,9 +4,10 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use coordinator::{GroupConfig, GroupShard};
-use metadata::config::BrokerConfig;
+use coordinator::{Assignor, Bounded, GroupConfig, GroupShard, MigrationPolicy, TypeSettings};
+use metadata::config::{BrokerConfig, Value};
 use protocol::record::Compression;
+use tracing::warn;
 
 use super::{Coordinator, Coordinators, Hosted};
 use crate::Broker;
@@ -26,6 +27,12 @@ impl Hosted for GroupShard {
             offset_metadata_max_size: usize::try_from(config.offset_metadata_max_bytes()).unwrap_or(0),
             offsets_retention_ms: i64::from(config.offsets_retention_minutes()) * 60_000,
             offsets_retention_check_interval_ms: config.offsets_retention_check_interval_ms(),
+            consumer: type_settings(config, "consumer"),
+            consumer_assignors: assignors(config),
+            consumer_migration_policy: text(config, "group.consumer.migration.policy")
+                .and_then(MigrationPolicy::of_name)
+                .unwrap_or_default(),
+            regex_refresh_interval_ms: int(config, "group.consumer.regex.refresh.interval.ms"),
             ..GroupConfig::default()
         }
     }
@@ -50,6 +57,56 @@ impl Hosted for GroupShard {
 
     fn act(_broker: &Arc<Broker>, action: Infallible) {
         match action {}
+    }
+}
+
+/// `group.<kind>.*`, what every type of group has of it.
+fn type_settings(config: &BrokerConfig, kind: &str) -> TypeSettings {
+    let bounded = |name: &str| Bounded {
+        default: int(config, &format!("group.{kind}.{name}")),
+        min: int(config, &format!("group.{kind}.min.{name}")),
+        max: int(config, &format!("group.{kind}.max.{name}")),
+    };
+    TypeSettings {
+        session_timeout_ms: bounded("session.timeout.ms"),
+        heartbeat_interval_ms: bounded("heartbeat.interval.ms"),
+        assignment_interval_ms: bounded("assignment.interval.ms"),
+        max_size: usize::try_from(int(config, &format!("group.{kind}.max.size"))).unwrap_or(0),
+    }
+}
+
+fn assignors(config: &BrokerConfig) -> Vec<Assignor> {
+    let names = config.list("group.consumer.assignors");
+    let known = names.iter().filter_map(|name| {
+        let assignor = Assignor::of_name(name);
+        if assignor.is_none() {
+            warn!(name, "left an assignor of group.consumer.assignors out: it is none of Kafka's own");
+        }
+        assignor
+    });
+    known.collect()
+}
+
+fn int(config: &BrokerConfig, name: &str) -> i32 {
+    match config.value(name) {
+        Some(Value::Int(value)) => *value,
+        other => unreachable!("{name} is defined as an integer, not {other:?}"),
+    }
+}
+
+fn text<'a>(config: &'a BrokerConfig, name: &str) -> Option<&'a str> {
+    match config.value(name) {
+        Some(Value::String(value)) => Some(value),
+        _ => None,
+    }
+}
+
+impl Broker {
+    /// Whether the cluster's features and the node's configuration allow consumer groups.
+    pub(crate) fn serves_consumer_groups(&self) -> bool {
+        let protocols = self.config().list("group.coordinator.rebalance.protocols");
+        protocols.iter().any(|protocol| protocol.eq_ignore_ascii_case("consumer"))
+            && self.image().feature_level("group.version") >= 1
     }
 }
 

@@ -19,7 +19,7 @@ use crate::Broker;
 use alarm::Alarm;
 use coordinator::Kind;
 
-pub(crate) use coordinator::Coordinator;
+pub(crate) use coordinator::{Answer, Coordinator};
 pub(crate) use groups::coordinator_context;
 
 /// All coordinators.

@@ -8,6 +8,7 @@ use protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, 
 use protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use protocol::types::TimestampMs;
 
+use super::Group;
 use super::classic::rebalance::Scope;
 use super::classic::state::{ClassicGroup, GroupState};
 use super::offsets::{CommittedOffset, OffsetKey};
@@ -70,6 +71,9 @@ impl GroupShard {
         request: &OffsetCommitRequest,
         out: &mut Effects,
     ) -> Result<(), GroupError> {
+        if let Some(group) = self.consumer_group(&request.group_id) {
+            return group.validate_commit(request, context.api_version);
+        }
         let commit = |group: &mut ClassicGroup, scope: &mut Scope<'_>| {
             group.validate_commit(request)?;
             // A commit shows that the member is there, unless the group is at a point where it must do more than that.
@@ -91,7 +95,7 @@ impl GroupShard {
     pub(crate) fn write_offsets(
         &mut self,
         changes: Vec<OffsetChange>,
-        deleted: Vec<ClassicGroup>,
+        deleted: Vec<Group>,
         reply: Option<(ReplyToken, GroupResponse)>,
         out: &mut Effects,
     ) {
@@ -105,7 +109,7 @@ impl GroupShard {
             Some(committed) => record::offset_commit(&change.key, committed),
             None => record::offset_tombstone(&change.key),
         });
-        let groups = deleted.iter().map(|group| record::group_tombstone(&group.group_id));
+        let groups = deleted.iter().flat_map(Group::tombstones);
         let records = offsets.chain(groups).collect();
         let id = self.writes().start(records, Completion::Offsets { changes, deleted }, out);
         if let Some((token, response)) = reply {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Group;
 use super::classic::member::MemberProtocol;
-use super::classic::state::ClassicGroup;
 use super::offsets::{CommittedOffset, OffsetKey};
 use crate::effects::GroupResponse;
 use crate::runtime::pending::PendingWrites;
@@ -23,7 +23,9 @@ pub(crate) enum Completion {
     /// The leader's assignment.
     Assignment { group_id: Arc<str>, generation: i32, assignments: BTreeMap<String, Bytes> },
     /// Offsets that were committed or removed, and groups that were deleted with them.
-    Offsets { changes: Vec<OffsetChange>, deleted: Vec<ClassicGroup> },
+    Offsets { changes: Vec<OffsetChange>, deleted: Vec<Group> },
+    /// Records that the state has followed already; if they are refused, it is ahead of the log.
+    Replayed,
 }
 
 impl Completion {
@@ -61,11 +63,12 @@ impl GroupWrites {
     /// Whether a write in flight deletes that group.
     pub(crate) fn deletes_group(&self, group_id: &str) -> bool {
         self.completions().any(|completion| match completion {
-            Completion::Offsets { deleted, .. } => deleted.iter().any(|group| *group.group_id == *group_id),
+            Completion::Offsets { deleted, .. } => deleted.iter().any(|group| **group.group_id() == *group_id),
             Completion::NewGroup { .. }
             | Completion::EmptyGeneration { .. }
             | Completion::StaticMember(_)
-            | Completion::Assignment { .. } => false,
+            | Completion::Assignment { .. }
+            | Completion::Replayed => false,
         })
     }
 
@@ -76,7 +79,8 @@ impl GroupWrites {
             Completion::NewGroup { .. }
             | Completion::EmptyGeneration { .. }
             | Completion::StaticMember(_)
-            | Completion::Offsets { .. } => false,
+            | Completion::Offsets { .. }
+            | Completion::Replayed => false,
         })
     }
 
@@ -87,7 +91,8 @@ impl GroupWrites {
             Completion::NewGroup { .. }
             | Completion::EmptyGeneration { .. }
             | Completion::StaticMember(_)
-            | Completion::Assignment { .. } => &[],
+            | Completion::Assignment { .. }
+            | Completion::Replayed => &[],
         })
     }
 }

@@ -11,7 +11,8 @@ use protocol::messages::{DeleteGroupsResponse, OffsetDeleteRequest, OffsetDelete
 use protocol::types::TimestampMs;
 use protocol::{ErrorCode, Uuid};
 
-use super::classic::state::{ClassicGroup, GroupState};
+use super::Group;
+use super::classic::state::CONSUMER;
 use super::offsets::OffsetKey;
 use crate::effects::{Effects, GroupResponse, ReplyToken};
 use crate::error::GroupError;
@@ -64,7 +65,7 @@ impl GroupShard {
             } else {
                 let name: Arc<str> = topic.name.as_str().into();
                 let keys = topic.partitions.iter().map(|partition| OffsetKey {
-                    group: Arc::clone(&group.group_id),
+                    group: Arc::clone(group.group_id()),
                     topic: Arc::clone(&name),
                     partition: partition.partition_index,
                 });
@@ -107,19 +108,19 @@ impl GroupShard {
         self.settle(now_ms, out);
     }
 
-    fn take_empty_group(&mut self, group_id: &str) -> Result<ClassicGroup, GroupError> {
+    fn take_empty_group(&mut self, group_id: &str) -> Result<Group, GroupError> {
         match self.group(group_id) {
-            Some(group) if !group.is(GroupState::Empty) => Err(GroupError::NonEmptyGroup),
+            Some(group) if !group.is_empty() => Err(GroupError::NonEmptyGroup),
             Some(_) | None => self.remove_group(group_id).ok_or(GroupError::GroupNotFound),
         }
     }
 
-    fn validate_delete_offsets(&self, group_id: &str) -> Result<&ClassicGroup, GroupError> {
+    fn validate_delete_offsets(&self, group_id: &str) -> Result<&Group, GroupError> {
         if group_id.is_empty() {
             return Err(GroupError::InvalidGroupId);
         }
         let group = self.group(group_id).ok_or(GroupError::GroupNotFound)?;
-        if !group.is(GroupState::Empty) && !group.uses_consumer_protocol() {
+        if !group.is_empty() && group.protocol_type() != CONSUMER {
             return Err(GroupError::NonEmptyGroup);
         }
         Ok(group)

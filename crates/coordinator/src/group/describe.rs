@@ -7,14 +7,12 @@ use protocol::messages::ListGroupsRequest;
 use protocol::messages::describe_groups_response::DescribedGroup;
 use protocol::messages::list_groups_response::ListedGroup;
 
+use super::Group;
 use super::classic::state::{ClassicGroup, DEAD, GroupState};
 use crate::shard::GroupShard;
 
 /// From this version on a group that does not exist is an error (KIP-1043).
 const FIRST_VERSION_WITH_GROUP_ID_NOT_FOUND: i16 = 6;
-
-/// The type of every group here.
-const CLASSIC: &str = "classic";
 
 impl GroupShard {
     /// Describes groups in the order asked for. Members' metadata is shown while a group is stable.
@@ -23,8 +21,9 @@ impl GroupShard {
         group_ids
             .iter()
             .map(|group_id| match self.group(group_id) {
-                Some(group) => group.describe(),
-                None => missing(group_id, api_version),
+                Some(Group::Classic(group)) => group.describe(),
+                Some(_) => missing(group_id, &format!("Group {group_id} is not a classic group."), api_version),
+                None => missing(group_id, &format!("Group {group_id} not found."), api_version),
             })
             .collect()
     }
@@ -33,12 +32,24 @@ impl GroupShard {
     #[must_use]
     pub fn list_groups(&self, request: &ListGroupsRequest) -> Vec<ListedGroup> {
         let states: BTreeSet<String> = request.states_filter.iter().map(|state| state.trim().to_lowercase()).collect();
-        let wants_classic = request.types_filter.is_empty()
-            || request.types_filter.iter().any(|group_type| group_type.eq_ignore_ascii_case(CLASSIC));
-        let wants = |group: &&ClassicGroup| {
-            wants_classic && (states.is_empty() || states.contains(&group.state.name().to_lowercase()))
+        let types = &request.types_filter;
+        let wants = |group: &&Group| {
+            let of_type = types.is_empty() || types.iter().any(|name| name.eq_ignore_ascii_case(group.type_name()));
+            of_type && (states.is_empty() || states.contains(&group.state_name().to_lowercase()))
         };
-        self.group_ids().iter().filter_map(|id| self.group(id)).filter(wants).map(ClassicGroup::list).collect()
+        self.group_ids().iter().filter_map(|id| self.group(id)).filter(wants).map(Group::list).collect()
+    }
+}
+
+impl Group {
+    fn list(&self) -> ListedGroup {
+        ListedGroup {
+            group_id: self.group_id().to_string(),
+            protocol_type: self.protocol_type().to_owned(),
+            group_state: self.state_name().to_owned(),
+            group_type: self.type_name().to_owned(),
+            ..Default::default()
+        }
     }
 }
 
@@ -54,24 +65,14 @@ impl ClassicGroup {
             ..Default::default()
         }
     }
-
-    fn list(&self) -> ListedGroup {
-        ListedGroup {
-            group_id: self.group_id.to_string(),
-            protocol_type: self.protocol_type.clone().unwrap_or_default(),
-            group_state: self.state.name().to_owned(),
-            group_type: CLASSIC.to_owned(),
-            ..Default::default()
-        }
-    }
 }
 
-fn missing(group_id: &str, api_version: i16) -> DescribedGroup {
+fn missing(group_id: &str, message: &str, api_version: i16) -> DescribedGroup {
     let mut described =
         DescribedGroup { group_id: group_id.to_owned(), group_state: DEAD.to_owned(), ..Default::default() };
     if api_version >= FIRST_VERSION_WITH_GROUP_ID_NOT_FOUND {
         described.error_code = ErrorCode::GroupIdNotFound.code();
-        described.error_message = Some(format!("Group {group_id} not found."));
+        described.error_message = Some(message.to_owned());
     }
     described
 }

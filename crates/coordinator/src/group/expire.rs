@@ -6,6 +6,7 @@ use std::sync::Arc;
 use protocol::types::TimestampMs;
 use tracing::info;
 
+use super::Group;
 use super::classic::state::{ClassicGroup, GroupState};
 use super::delete::{MAX_TOMBSTONES_PER_WRITE, tombstone};
 use super::offsets::{CommittedOffset, OffsetKey};
@@ -35,6 +36,15 @@ impl RetainedSince {
     }
 }
 
+impl Group {
+    fn retained_since(&self) -> Option<RetainedSince> {
+        match self {
+            Self::Classic(group) => group.retained_since(),
+            Self::Consumer(_) => Some(RetainedSince::Commit),
+        }
+    }
+}
+
 impl ClassicGroup {
     /// `None` while its offsets are kept whatever their age.
     fn retained_since(&self) -> Option<RetainedSince> {
@@ -59,8 +69,7 @@ impl GroupShard {
             let (expired, all) = self.expired_offsets(&group_id, now_ms);
             total += expired.len();
             changes.extend(expired);
-            let has_members = self.group(&group_id).is_some_and(|group| !group.is(GroupState::Empty));
-            if all && !has_members {
+            if all && self.group(&group_id).is_none_or(Group::is_empty) {
                 ended.extend(self.remove_group(&group_id));
             }
             while changes.len() + ended.len() >= MAX_TOMBSTONES_PER_WRITE {

@@ -19,6 +19,11 @@ impl GroupShard {
     /// With `require_stable`, a partition for which a transaction is open is answered with `UnstableOffsetCommit` (KIP-447).
     #[must_use]
     pub fn fetch_offsets(&self, request: &OffsetFetchRequestGroup, require_stable: bool) -> OffsetFetchResponseGroup {
+        let validated = self.consumer_group(&request.group_id).map_or(Ok(()), |group| group.validate_fetch(request));
+        if let Err(error) = validated {
+            let error_code = error.code().code();
+            return OffsetFetchResponseGroup { group_id: request.group_id.clone(), error_code, ..Default::default() };
+        }
         let offsets = if self.has_group(&request.group_id) { self.offsets().of_group(&request.group_id) } else { None };
         let reader = Reader { shard: self, group_id: &request.group_id, require_stable };
         let topics = match &request.topics {

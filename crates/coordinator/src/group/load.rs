@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ::metadata::ClusterImage;
 use bytes::Bytes;
 use protocol::messages::group_metadata_value::MemberMetadata;
 use protocol::messages::{
@@ -12,16 +13,17 @@ use protocol::types::{Offset, ProducerId, TimestampMs};
 use protocol::{Message, Reader};
 use tracing::{debug, info};
 
+use super::Group;
 use crate::effects::Effects;
 use crate::error::ReplayError;
 use crate::group::classic::member::{Member, MemberProtocol};
 use crate::group::classic::state::{ClassicGroup, GroupState};
 use crate::group::completion::OffsetChange;
 use crate::group::offsets::{CommittedOffset, OffsetKey};
+use crate::record::modern::GroupRecord;
+use crate::record::{KEY_VERSION, decode_value};
 use crate::runtime::TransactionOutcome;
 use crate::shard::GroupShard;
-
-const KEY_VERSION: i16 = 0;
 
 impl GroupShard {
     /// Takes over one record of the log, in the order of the log. `producer_id` is set if the record is part of a
@@ -54,10 +56,13 @@ impl GroupShard {
                 let value = decode_value::<GroupMetadataValue>(value)?;
                 self.remove_group(&group_id);
                 if let Some(value) = value {
-                    self.insert_group(loaded_group(group_id.as_str().into(), value));
+                    self.insert_group(Group::Classic(loaded_group(group_id.as_str().into(), value)));
                 }
             }
-            record_type => debug!(record_type, offset, "left a record alone"),
+            record_type => match GroupRecord::decode(record_type, &mut key, value)? {
+                Some(record) => self.replay_group(record),
+                None => debug!(record_type, offset, "left a record alone"),
+            },
         }
         Ok(())
     }
@@ -71,7 +76,8 @@ impl GroupShard {
     }
 
     /// All records are there: members have their session timeouts from now on.
-    pub fn loaded(&mut self, now_ms: TimestampMs, out: &mut Effects) {
+    pub fn loaded(&mut self, now_ms: TimestampMs, image: &Arc<ClusterImage>, out: &mut Effects) {
+        self.topics_mut().loaded(image);
         let max_size = self.config().max_size;
         for group_id in self.group_ids() {
             self.in_group(now_ms, &group_id, out, |group, scope| {
@@ -83,6 +89,7 @@ impl GroupShard {
                     group.prepare_rebalance("the loaded group is larger than group.max.size", scope);
                 }
             });
+            self.consumer_group_loaded(now_ms, &group_id);
         }
         self.schedule_expiry(now_ms);
         self.settle(now_ms, out);
@@ -123,17 +130,11 @@ impl GroupShard {
             return;
         }
         match self.group_mut(&key.group) {
-            Some(group) => group.creation = None,
-            None => self.insert_group(ClassicGroup::new(Arc::clone(&key.group), now_ms)),
+            Some(Group::Classic(group)) => group.creation = None,
+            Some(Group::Consumer(_)) => {}
+            None => self.insert_group(Group::Classic(ClassicGroup::new(Arc::clone(&key.group), now_ms))),
         }
     }
-}
-
-fn decode_value<M: Message>(value: Option<&Bytes>) -> Result<Option<M>, ReplayError> {
-    let Some(value) = value else { return Ok(None) };
-    let mut reader = Reader::new(value.clone());
-    let version = reader.i16()?;
-    Ok(Some(M::decode(&mut reader, version)?))
 }
 
 fn offset_key(group: &str, topic: &str, partition: i32) -> OffsetKey {

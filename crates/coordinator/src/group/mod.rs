@@ -1,13 +1,109 @@
-//! Groups: their members, generations and committed offsets.
+//! Groups: their members, generations or epochs, and committed offsets. A group is of one type at a time ([`Group`]); what
+//! any type has is asked here, what only one has is in that type's room.
 
+pub(crate) mod assignor;
 pub(crate) mod classic;
 pub(crate) mod commit;
 pub(crate) mod completion;
+pub(crate) mod consumer;
 pub(crate) mod delete;
 pub(crate) mod describe;
 pub(crate) mod expire;
 pub(crate) mod fetch;
 mod load;
+mod metadata;
+pub(crate) mod modern;
 pub(crate) mod offsets;
 mod state_machine;
 pub(crate) mod timer;
+
+use std::sync::Arc;
+
+use protocol::EncodeError;
+
+use crate::effects::CoordinatorRecord;
+use crate::group::timer::{GroupTimers, TimerKey};
+use crate::record;
+use classic::state::{CONSUMER, ClassicGroup};
+use consumer::state::ConsumerGroup;
+
+/// A group of any type.
+#[derive(Debug)]
+pub(crate) enum Group {
+    /// Its members agree among themselves who reads what (JoinGroup and SyncGroup).
+    Classic(ClassicGroup),
+    /// The coordinator assigns partitions to consumers (KIP-848).
+    Consumer(ConsumerGroup),
+}
+
+impl Group {
+    /// Its id. Two groups that have the same id one after the other have different ones in memory.
+    pub(crate) fn group_id(&self) -> &Arc<str> {
+        match self {
+            Self::Classic(group) => &group.group_id,
+            Self::Consumer(group) => &group.group_id,
+        }
+    }
+
+    /// Kafka's name of its type.
+    pub(crate) fn type_name(&self) -> &'static str {
+        match self {
+            Self::Classic(_) => "classic",
+            Self::Consumer(_) => "consumer",
+        }
+    }
+
+    /// Kafka's name of its state.
+    pub(crate) fn state_name(&self) -> &'static str {
+        match self {
+            Self::Classic(group) => group.state.name(),
+            Self::Consumer(group) => group.state().name(),
+        }
+    }
+
+    /// What its members speak; empty if that was never said.
+    pub(crate) fn protocol_type(&self) -> &str {
+        match self {
+            Self::Classic(group) => group.protocol_type.as_deref().unwrap_or_default(),
+            Self::Consumer(_) => CONSUMER,
+        }
+    }
+
+    /// Whether it has no members, so that it may be deleted.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Classic(group) => group.is_empty(),
+            Self::Consumer(group) => group.members.is_empty(),
+        }
+    }
+
+    /// Whether a member may read the topic.
+    pub(crate) fn is_subscribed_to(&self, topic: &str) -> bool {
+        match self {
+            Self::Classic(group) => group.is_subscribed_to(topic),
+            Self::Consumer(group) => group.subscriptions.contains(topic),
+        }
+    }
+
+    /// Forgets all its deadlines.
+    pub(crate) fn cancel_timers(&self, timers: &mut GroupTimers) {
+        match self {
+            Self::Classic(group) => group.cancel_timers(timers),
+            Self::Consumer(group) => {
+                for member_id in group.members.keys() {
+                    TimerKey::of_member(&group.group_id, member_id).iter().for_each(|key| timers.cancel(key));
+                }
+            }
+        }
+    }
+
+    /// The records that end it.
+    pub(crate) fn tombstones(&self) -> Vec<Result<CoordinatorRecord, EncodeError>> {
+        match self {
+            Self::Classic(group) => vec![record::group_tombstone(&group.group_id)],
+            Self::Consumer(group) => {
+                consumer::records::without_group(group).iter().map(record::modern::GroupRecord::encode).collect()
+            }
+        }
+    }
+}

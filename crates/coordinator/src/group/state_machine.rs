@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use metadata::{ClusterImage, ImageDelta};
+use protocol::ErrorCode;
 use protocol::types::{Offset, ProducerId, TimestampMs};
-use protocol::{ErrorCode, Uuid};
 
 use crate::config::GroupConfig;
 use crate::effects::{Effects, GroupResponse, WriteId};
@@ -39,22 +39,18 @@ impl StateMachine for GroupShard {
         self.replay_transaction_end(producer_id, outcome);
     }
 
-    fn loaded(&mut self, now_ms: TimestampMs, _image: &Arc<ClusterImage>, out: &mut Effects) {
-        self.loaded(now_ms, out);
+    fn loaded(&mut self, now_ms: TimestampMs, image: &Arc<ClusterImage>, out: &mut Effects) {
+        self.loaded(now_ms, image, out);
     }
 
     fn metadata_changed(
         &mut self,
         now_ms: TimestampMs,
-        _image: &Arc<ClusterImage>,
+        image: &Arc<ClusterImage>,
         delta: &ImageDelta,
         out: &mut Effects,
     ) {
-        let deleted: Vec<(String, Uuid)> =
-            delta.deleted_topics.iter().map(|(id, topic)| (topic.name.to_string(), *id)).collect();
-        if !deleted.is_empty() {
-            self.topics_deleted(now_ms, &deleted, out);
-        }
+        self.metadata_changed(now_ms, image, delta, out);
     }
 
     fn next_deadline(&self) -> Option<TimestampMs> {

@@ -13,8 +13,27 @@ pub(crate) enum TimerKey {
     Join { group: Arc<str> },
     /// The members of the group must have asked for their assignment.
     Sync { group: Arc<str> },
+    /// The member of a consumer group must have given up what it was told to.
+    Rebalance { group: Arc<str>, member: Arc<str> },
+    /// The member of the classic protocol must have joined the consumer group again.
+    MemberJoin { group: Arc<str>, member: Arc<str> },
+    /// The member of the classic protocol must have asked for what it has in the consumer group.
+    MemberSync { group: Arc<str>, member: Arc<str> },
     /// Committed offsets and empty groups are looked through for old ones.
     Expiry,
+}
+
+impl TimerKey {
+    /// All deadlines that a member of a group of the newer protocols can have.
+    pub(crate) fn of_member(group: &Arc<str>, member: &Arc<str>) -> [Self; 4] {
+        let (group, member) = (|| Arc::clone(group), || Arc::clone(member));
+        [
+            Self::Session { group: group(), member: member() },
+            Self::Rebalance { group: group(), member: member() },
+            Self::MemberJoin { group: group(), member: member() },
+            Self::MemberSync { group: group(), member: member() },
+        ]
+    }
 }
 
 /// The deadlines of a group shard.

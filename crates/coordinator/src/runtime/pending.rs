@@ -13,7 +13,8 @@ use super::effects::{CoordinatorRecord, Effects, ReplyToken, TransactionalProduc
 pub(crate) struct PendingWrite<C, R> {
     id: WriteId,
     pub(crate) completion: C,
-    pub(crate) reply: Option<(ReplyToken, R)>,
+    /// Who waits for it.
+    pub(crate) replies: Vec<(ReplyToken, R)>,
 }
 
 /// All writes in flight, oldest first.
@@ -59,15 +60,24 @@ impl<C, R> PendingWrites<C, R> {
                 self.unwritable.push(id);
             }
         }
-        self.queue.push_back(PendingWrite { id, completion, reply: None });
+        self.queue.push_back(PendingWrite { id, completion, replies: Vec::new() });
         id
     }
 
     /// Lets an answer wait for a write.
     pub(crate) fn reply_after(&mut self, id: WriteId, token: ReplyToken, response: R) {
         if let Some(write) = self.queue.iter_mut().rev().find(|write| write.id == id) {
-            write.reply = Some((token, response));
+            write.replies.push((token, response));
         }
+    }
+
+    /// Lets an answer wait for all writes in flight. Gives it back if there are none.
+    pub(crate) fn reply_after_last(&mut self, token: ReplyToken, response: R) -> Result<(), R> {
+        match self.queue.back_mut() {
+            Some(write) => write.replies.push((token, response)),
+            None => return Err(response),
+        }
+        Ok(())
     }
 
     /// Takes a write out.

@@ -32,6 +32,13 @@ impl<K: Clone + Hash + Ord> Timers<K> {
         self.by_time.insert((deadline, key));
     }
 
+    /// Sets the deadline of `key`, unless it has one.
+    pub(crate) fn schedule_if_absent(&mut self, key: K, deadline: TimestampMs) {
+        if !self.deadlines.contains_key(&key) {
+            self.schedule(key, deadline);
+        }
+    }
+
     /// Forgets the deadline of `key`, if it has one.
     pub(crate) fn cancel(&mut self, key: &K) {
         if let Some((key, deadline)) = self.deadlines.remove_entry(key) {

@@ -1,12 +1,16 @@
 //! A shard with a log beside it, driven by lines of text. Writes are committed at once unless they are held.
 //! Member ids are shown as `client#1`: the name they start with, and the number of the request that brought them.
 
+mod consumer;
 mod show;
+mod show_consumer;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use coordinator::{CoordinatorRecord, GroupConfig, GroupEffects, GroupShard, ReplyToken, RequestContext, Write};
+use metadata::ClusterImage;
 use protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use protocol::messages::leave_group_request::MemberIdentity;
 use protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -61,6 +65,7 @@ pub(crate) struct World {
     hold: bool,
     held: VecDeque<Write>,
     log: Vec<CoordinatorRecord>,
+    image: Arc<ClusterImage>,
 }
 
 impl World {
@@ -74,6 +79,7 @@ impl World {
             hold: false,
             held: VecDeque::new(),
             log: Vec::new(),
+            image: Arc::default(),
         };
         world.reload();
         world
@@ -110,6 +116,13 @@ impl World {
                 self.now_ms += line.words[1].parse::<i64>().expect("milliseconds");
                 self.shard.tick(self.now_ms, &mut out);
             }
+            "topic" => self.topic(group, line.words[2].parse().expect("partitions"), &mut out),
+            "remove-topic" => self.remove_topic(group, &mut out),
+            "beat" => self.beat(group, &line, &mut out),
+            "describe-consumer" => {
+                let token = self.token();
+                self.shard.describe_consumer_groups(&[group.to_owned()], token, &mut out);
+            }
             "hold" => self.hold = true,
             "release" => self.release(None, &mut out),
             "fail" => self.release(Some(code(group)), &mut out),
@@ -136,7 +149,13 @@ impl World {
                     self.complete(write, None, &mut next);
                 }
             }
+            next.reload |= out.reload;
             if next.replies.is_empty() && next.writes.is_empty() {
+                if next.reload {
+                    told.push("reload".to_owned());
+                    self.held.clear();
+                    self.reload();
+                }
                 return;
             }
             out = next;
@@ -166,7 +185,7 @@ impl World {
             self.shard.replay(self.now_ms, offset, None, pair).expect("our own record");
         }
         let mut out = GroupEffects::default();
-        self.shard.loaded(self.now_ms, &mut out);
+        self.shard.loaded(self.now_ms, &self.image, &mut out);
         assert!(out.replies.is_empty() && out.writes.is_empty());
     }
 
@@ -305,6 +324,8 @@ impl World {
         let request = OffsetFetchRequestGroup {
             group_id: group.to_owned(),
             topics: (!topics.is_empty()).then_some(topics),
+            member_id: line.optional("member"),
+            member_epoch: line.number("epoch", -1),
             ..Default::default()
         };
         show::fetched(&self.shard.fetch_offsets(&request, line.number("stable", false)))

@@ -10,6 +10,8 @@ use protocol::messages::{
 };
 use protocol::{ErrorCode, Message, Reader};
 
+use super::show_consumer;
+
 const UUID_START: &str = "-00000000-0000-4000-8000-";
 const UUID_END: usize = 12;
 
@@ -33,7 +35,7 @@ fn short_ids(text: &str) -> String {
     short + rest
 }
 
-fn name(code: i16) -> &'static str {
+pub(crate) fn name(code: i16) -> &'static str {
     ErrorCode::from_code(code).name()
 }
 
@@ -50,6 +52,8 @@ pub(crate) fn kind(response: &GroupResponse) -> &'static str {
         GroupResponse::OffsetCommit(_) => "OffsetCommit",
         GroupResponse::OffsetDelete(_) => "OffsetDelete",
         GroupResponse::DeleteGroups(_) => "DeleteGroups",
+        GroupResponse::ConsumerGroupHeartbeat(_) => "ConsumerGroupHeartbeat",
+        GroupResponse::ConsumerGroupDescribe(_) => "ConsumerGroupDescribe",
     }
 }
 
@@ -85,6 +89,10 @@ pub(crate) fn response(token: ReplyToken, response: &GroupResponse) -> String {
             let results =
                 delete.results.iter().map(|result| format!("{}:{}", result.group_id, name(result.error_code)));
             results.collect::<Vec<_>>().join(" ")
+        }
+        GroupResponse::ConsumerGroupHeartbeat(heartbeat) => show_consumer::heartbeat(heartbeat),
+        GroupResponse::ConsumerGroupDescribe(describe) => {
+            describe.groups.iter().map(show_consumer::described).collect::<Vec<_>>().join(" ")
         }
     };
     short_ids(&format!("{} to {}: {told}", kind(response), token.0))
@@ -156,7 +164,7 @@ pub(crate) fn record(record: &CoordinatorRecord) -> String {
                 }
             }
         }
-        other => format!("record of type {other}"),
+        other => show_consumer::record(record).unwrap_or_else(|| format!("record of type {other}")),
     };
     short_ids(&format!("write {told}"))
 }
@@ -215,5 +223,8 @@ pub(crate) fn fetched(group: &OffsetFetchResponseGroup) -> String {
             format!(" {}-{}={}{metadata}{error}", topic.name, partition.partition_index, partition.committed_offset)
         })
     });
+    if group.error_code != 0 {
+        return format!("OffsetFetch {} {}", group.group_id, name(group.error_code));
+    }
     format!("OffsetFetch {}{}", group.group_id, partitions.collect::<String>())
 }

@@ -13,6 +13,8 @@ impl GroupShard {
     pub fn heartbeat(&mut self, context: &RequestContext, request: &HeartbeatRequest) -> HeartbeatResponse {
         let answer = if request.group_id.is_empty() {
             Err(GroupError::InvalidGroupId)
+        } else if self.consumer_group(&request.group_id).is_some() {
+            self.heartbeat_consumer_group(context.now_ms, request)
         } else {
             let mut out = Effects::default();
             let heartbeat = |group: &mut ClassicGroup, scope: &mut Scope<'_>| group.heartbeat(request, scope);

@@ -10,8 +10,10 @@ use super::rebalance::Scope;
 use super::state::{ClassicGroup, GroupState, MemberUpdate, join_error};
 use crate::effects::{Effects, GroupResponse, ReplyToken, RequestContext, WriteId};
 use crate::error::GroupError;
+use crate::group::Group;
 use crate::group::completion::Completion;
 use crate::record;
+use crate::record::modern::Records;
 use crate::shard::GroupShard;
 
 /// From this version on a member must join with an id that it was given (KIP-394).
@@ -64,12 +66,18 @@ impl GroupShard {
         if context.api_version == 0 {
             request.rebalance_timeout_ms = request.session_timeout_ms;
         }
-        let is_new = !self.has_group(&request.group_id);
+        if self.consumer_group(&request.group_id).is_some_and(|group| !group.members.is_empty()) {
+            return self.join_consumer_group(context, &request, token, out);
+        }
+        let is_new = self.classic_group(&request.group_id).is_none();
         if is_new {
             if !request.member_id.is_empty() {
                 return out.reply(token, join_error(&request.member_id, ErrorCode::UnknownMemberId));
             }
-            self.insert_group(ClassicGroup::new(request.group_id.as_str().into(), context.now_ms));
+            let mut records = Records::default();
+            self.remove_empty_consumer_group(&request.group_id, &mut records);
+            self.write_records(context.now_ms, records, None, out);
+            self.insert_group(Group::Classic(ClassicGroup::new(request.group_id.as_str().into(), context.now_ms)));
         }
         let join = Join { context, request: &request, token };
         self.in_group(context.now_ms, &request.group_id, out, |group, scope| {

@@ -35,6 +35,14 @@ impl GroupShard {
             let member_id = std::mem::take(&mut request.member_id);
             request.members = vec![MemberIdentity { member_id, ..Default::default() }];
         }
+        let respond = |members: Vec<MemberResponse>| {
+            let error_code = members.first().filter(|_| names_one).map_or(0, |member| member.error_code);
+            LeaveGroupResponse { members, error_code, ..Default::default() }
+        };
+        if self.consumer_group(&request.group_id).is_some() {
+            let leaving = (request.group_id.as_str(), request.members.as_slice());
+            return self.leave_consumer_group(context.now_ms, leaving, respond, token, out);
+        }
         let leave = |group: &mut ClassicGroup, scope: &mut Scope<'_>| group.leave(&request.members, scope);
         let (members, written) = match self.in_group(context.now_ms, &request.group_id, out, leave) {
             Some(left) => left,
@@ -43,10 +51,7 @@ impl GroupShard {
                 (unknown.collect(), None)
             }
         };
-        let mut response = LeaveGroupResponse { members, ..Default::default() };
-        if names_one {
-            response.error_code = response.members.first().map_or(0, |member| member.error_code);
-        }
+        let response = respond(members);
         match written {
             Some(id) => self.writes().reply_after(id, token, GroupResponse::LeaveGroup(response)),
             None => out.reply(token, GroupResponse::LeaveGroup(response)),
@@ -98,7 +103,7 @@ impl ClassicGroup {
     }
 }
 
-fn response(member: &MemberIdentity, outcome: Result<(), GroupError>) -> MemberResponse {
+pub(crate) fn response(member: &MemberIdentity, outcome: Result<(), GroupError>) -> MemberResponse {
     MemberResponse {
         member_id: member.member_id.clone(),
         group_instance_id: member.group_instance_id.clone(),

@@ -3,7 +3,7 @@
 mod heartbeat;
 mod join;
 mod join_static;
-mod leave;
+pub(crate) mod leave;
 pub(crate) mod member;
 pub(crate) mod rebalance;
 pub(crate) mod state;

@@ -112,6 +112,16 @@ impl ClassicGroup {
         self.state == state
     }
 
+    /// Whether it has no members.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is(GroupState::Empty)
+    }
+
+    /// Whether it has nothing but offsets, which were committed without a group.
+    pub(crate) fn is_simple(&self) -> bool {
+        self.protocol_type.is_none() && self.is_empty() && self.pending_joins.is_empty()
+    }
+
     pub(crate) fn transition_to(&mut self, state: GroupState, now_ms: TimestampMs) {
         self.previous_state = Some(self.state);
         self.state = state;

@@ -28,6 +28,9 @@ impl GroupShard {
         if request.group_id.is_empty() {
             return out.reply(token, sync_error(GroupError::InvalidGroupId.code()));
         }
+        if self.consumer_group(&request.group_id).is_some() {
+            return self.sync_consumer_group(context.now_ms, request, token, out);
+        }
         let sync = |group: &mut ClassicGroup, scope: &mut Scope<'_>| group.sync(request, token, scope);
         if self.in_group(context.now_ms, &request.group_id, out, sync).is_none() {
             out.reply(token, sync_error(GroupError::UnknownMember.code()));
