@@ -73,9 +73,11 @@ impl BatchError {
             Self::Truncated { .. } | Self::TooSmall { .. } | Self::UnknownMagic(_) | Self::Checksum { .. } => {
                 ErrorCode::CorruptMessage
             }
-            Self::UnknownCompression(_) => ErrorCode::UnsupportedCompressionType,
-            Self::InvalidRecord(_) | Self::Decompress { .. } | Self::Control(_) => ErrorCode::InvalidRecord,
-            Self::Compress { .. } => ErrorCode::UnknownServerError,
+            Self::InvalidRecord(_) | Self::Control(_) => ErrorCode::InvalidRecord,
+            // What a codec throws is no error of the protocol to Kafka.
+            Self::UnknownCompression(_) | Self::Decompress { .. } | Self::Compress { .. } => {
+                ErrorCode::UnknownServerError
+            }
             Self::LimitExceeded { .. } => ErrorCode::MessageTooLarge,
         }
     }
