@@ -26,6 +26,9 @@ pub(crate) trait Entry: Copy {
 /// The largest entry that one search reads.
 const MAX_ENTRY: usize = 16;
 
+/// Entries of a [`Block`].
+const BLOCK_ENTRIES: u64 = 512;
+
 /// An index in memory, of which a part is in its file.
 #[derive(Debug)]
 pub(crate) struct MemoryIndex<E> {
@@ -132,6 +135,36 @@ impl<E: Entry> FileIndex<E> {
         Ok(found)
     }
 
+    /// The block with the last entry for which `below` holds; it has to hold for a prefix of them. `before` is the block that
+    /// the last search found: who reads a segment from its start to its end needs the one after it next.
+    pub(crate) fn block_where(&self, below: impl Fn(&E) -> bool, before: Option<u64>) -> io::Result<Block<E>> {
+        if let Some(next) = before.map(|at| at + 1).filter(|next| next * BLOCK_ENTRIES < self.len) {
+            let block = self.block(next)?;
+            if block.covers(&below) {
+                return Ok(block);
+            }
+        }
+        let (mut low, mut high) = (0, self.len.div_ceil(BLOCK_ENTRIES));
+        while low + 1 < high {
+            let middle = low + (high - low) / 2;
+            if below(&self.get(middle * BLOCK_ENTRIES)?) {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        self.block(low)
+    }
+
+    fn block(&self, at: u64) -> io::Result<Block<E>> {
+        let first = at * BLOCK_ENTRIES;
+        // One more tells where the block ends.
+        let count = usize::try_from((self.len - first).min(BLOCK_ENTRIES + 1)).unwrap_or(0);
+        let mut bytes = vec![0; count * E::SIZE];
+        let read = self.file.pread(&mut bytes, first * E::SIZE as u64)?;
+        Ok(Block { at, entries: bytes[..read].chunks_exact(E::SIZE).map(E::decode).collect() })
+    }
+
     pub(crate) fn last(&self) -> io::Result<Option<E>> {
         match self.len {
             0 => Ok(None),
@@ -147,6 +180,29 @@ impl<E: Entry> FileIndex<E> {
     }
 }
 
+/// A part of an index that was read from its file.
+#[derive(Debug)]
+pub(crate) struct Block<E> {
+    /// Its number.
+    pub(crate) at: u64,
+    /// Its entries, and the first one after them if there is one.
+    entries: Vec<E>,
+}
+
+impl<E: Entry> Block<E> {
+    /// Whether the last entry for which `below` holds is in it, or there is none.
+    pub(crate) fn covers(&self, below: impl Fn(&E) -> bool) -> bool {
+        let starts_below = self.at == 0 || self.entries.first().is_some_and(&below);
+        let after = self.entries.get(BLOCK_ENTRIES as usize);
+        starts_below && after.is_none_or(|after| !below(after))
+    }
+
+    /// The last entry for which `below` holds.
+    pub(crate) fn last_where(&self, below: impl Fn(&E) -> bool) -> Option<E> {
+        self.entries[..self.entries.partition_point(below)].last().copied()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -155,6 +211,25 @@ mod tests {
 
     use super::*;
     use crate::offset_index::OffsetEntry;
+
+    #[test]
+    fn a_block_is_found_for_every_entry() {
+        for len in [0, 1, 511, 512, 513, 1024, 1025, 5000] {
+            let place = Place::new(Arc::new(SimDisk::new(1)), PathBuf::from("/"));
+            let mut index = MemoryIndex::new();
+            (0..len).for_each(|at| index.push(OffsetEntry { relative_offset: at * 10 + 5, position: at }));
+            index.write(&place, 0).unwrap();
+            let file = open::<OffsetEntry>(&place, 0).unwrap().unwrap();
+            let mut before = None;
+            for wanted in (0..len * 10 + 20).step_by(37).chain((0..len * 10).rev().step_by(1111)) {
+                let below = |entry: &OffsetEntry| entry.relative_offset <= wanted;
+                let block = file.block_where(below, before).unwrap();
+                assert!(block.covers(below), "{wanted} of {len}");
+                assert_eq!(block.last_where(below), file.last_where(below).unwrap(), "{wanted} of {len}");
+                before = Some(block.at);
+            }
+        }
+    }
 
     #[test]
     fn what_is_written_is_found_in_memory_and_in_the_file() {

@@ -7,13 +7,13 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use platform::{File, OpenMode};
 use protocol::record::{BatchError, BatchHeader, HEADER_SIZE, NO_TIMESTAMP};
 use protocol::types::Offset;
 
 use crate::error::ReadError;
-use crate::index_file::{self, Entry, MemoryIndex};
+use crate::index_file::{self, Block, Entry, MemoryIndex};
 use crate::offset_index::OffsetEntry;
 use crate::place::{FileKind, Place};
 use crate::time_index::{TimeEntry, TimestampAndOffset};
@@ -34,6 +34,8 @@ pub struct Segment {
     /// Bytes that hold batches; the file may be longer after a failed write.
     size: AtomicU64,
     state: RwLock<State>,
+    /// The part of the offset index that was searched last, where the index is in its file. Read and set with the state held.
+    searched: Mutex<Option<Box<Block<OffsetEntry>>>>,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +84,7 @@ impl Segment {
             file: OnceLock::new(),
             size: AtomicU64::new(size),
             state: RwLock::new(State { recent: Recent { from: Offset::MAX, ..Recent::default() }, ..State::default() }),
+            searched: Mutex::default(),
         }
     }
 
@@ -139,6 +142,7 @@ impl Segment {
     /// Brings the indexes into memory, for a segment that is to be written to.
     pub(crate) fn activate(&self) -> io::Result<()> {
         let mut state = self.state.write();
+        self.searched.lock().take();
         if state.indexes.is_none() {
             state.indexes = Some(if self.size() == 0 {
                 Indexes { offsets: MemoryIndex::new(), times: MemoryIndex::new() }
@@ -158,6 +162,7 @@ impl Segment {
     /// Starts the indexes anew, for recovery.
     pub(crate) fn reset_indexes(&self) -> io::Result<()> {
         let mut state = self.state.write();
+        self.searched.lock().take();
         *state = State {
             indexes: Some(Indexes { offsets: MemoryIndex::new(), times: MemoryIndex::new() }),
             recent: Recent { from: Offset::MAX, ..Recent::default() },
@@ -315,14 +320,29 @@ impl Segment {
             return Ok(0);
         }
         let relative = relative(offset, self.base_offset);
-        let entry = self.search(
-            |indexes| {
+        let state = self.state.read();
+        let entry = match &state.indexes {
+            Some(indexes) => {
                 let entries = indexes.offsets.entries();
                 entries[..entries.partition_point(|entry| entry.relative_offset <= relative)].last().copied()
-            },
-            |entry: &OffsetEntry| entry.relative_offset <= relative,
-        )?;
+            }
+            // With the state held the files are those of this segment: the index of one that is replaced is in memory first.
+            None => self.search_file(relative)?,
+        };
         Ok(entry.map_or(0, |entry| u64::from(entry.position)))
+    }
+
+    fn search_file(&self, relative: u32) -> io::Result<Option<OffsetEntry>> {
+        let below = |entry: &OffsetEntry| entry.relative_offset <= relative;
+        let mut searched = self.searched.lock();
+        if let Some(block) = searched.as_ref().filter(|block| block.covers(below)) {
+            return Ok(block.last_where(below));
+        }
+        let Some(index) = index_file::open::<OffsetEntry>(&self.place, self.base_offset)? else { return Ok(None) };
+        let block = index.block_where(below, searched.as_ref().map(|block| block.at))?;
+        let found = block.last_where(below);
+        *searched = Some(Box::new(block));
+        Ok(found)
     }
 
     /// The last entry of the time index that is not after `timestamp`.
