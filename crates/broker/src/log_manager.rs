@@ -20,6 +20,9 @@ use crate::topic_settings::TopicSettings;
 /// Logs that a shutdown syncs one by one; more are synced by their file system as a whole.
 const SYNCED_ONE_BY_ONE: usize = 64;
 
+/// How long a sealed segment waits for its sync. The kernel has written most of it by then, at its own pace.
+const SEALED_SYNC_DELAY_MS: i64 = 60_000;
+
 /// Suffix of a directory whose topic is deleted.
 const DELETED: &str = "-delete";
 /// Suffix of a directory whose topic was deleted while the node was down.
@@ -205,8 +208,8 @@ impl LogManager {
 
     /// Enforces retention, writes checkpoints, removes what is due.
     pub fn housekeeping(&self, partitions: &[Arc<Partition>], schedule: Schedule, now_ms: TimestampMs) {
-        // Kafka, too, syncs a segment soon after it was sealed: a crash then costs a scan of the last one only.
-        let flushed = partitions.iter().filter(|partition| flush_sealed(partition)).count();
+        // Kafka, too, syncs segments that were sealed: a crash then costs a scan of the last ones only.
+        let flushed = partitions.iter().filter(|partition| flush_sealed(partition, now_ms)).count();
         if due(&self.last_retention_ms, schedule.retention_ms, now_ms) {
             for partition in partitions {
                 partition.log().expire_producers(now_ms);
@@ -331,8 +334,10 @@ impl LogManager {
 }
 
 /// Syncs the segments that were sealed since the last time. Whether there were any.
-fn flush_sealed(partition: &Partition) -> bool {
-    let sealed = partition.log().flush_sealed_files();
+fn flush_sealed(partition: &Partition, now_ms: TimestampMs) -> bool {
+    // The cleaner waits for the sync: it replaces nothing that is not on the disk.
+    let delay_ms = if partition.settings().log.cleanup_compact { 0 } else { SEALED_SYNC_DELAY_MS };
+    let sealed = partition.log().flush_sealed_files(now_ms - delay_ms);
     let synced = match sealed {
         Ok(None) | Err(StorageError::Offline) => return false,
         Ok(Some((unsynced, end))) => unsynced.iter().try_for_each(Unsynced::sync_data).map(|()| end),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use platform::{Disk, File, OpenMode};
-use protocol::types::Offset;
+use protocol::types::{Offset, TimestampMs};
 
 use crate::error::StorageError;
 use crate::leader_epochs;
@@ -71,11 +71,18 @@ impl Log {
         self.unsynced(self.log_end_offset)
     }
 
-    /// As [`Log::flush_files`], of sealed segments alone, with the offset that is durable then. Nothing if they are.
+    /// As [`Log::flush_files`], of segments alone that were sealed until `sealed_until_ms`, with the offset that is durable
+    /// then. Nothing if they are.
     /// # Errors
     /// The disk's.
-    pub fn flush_sealed_files(&mut self) -> Result<Option<(Vec<Unsynced>, Offset)>, StorageError> {
-        let end = self.active_segment().base_offset();
+    pub fn flush_sealed_files(
+        &mut self,
+        sealed_until_ms: TimestampMs,
+    ) -> Result<Option<(Vec<Unsynced>, Offset)>, StorageError> {
+        while self.sealed.front().is_some_and(|(sealed_ms, _)| *sealed_ms <= sealed_until_ms) {
+            self.sealed.pop_front();
+        }
+        let end = self.sealed.front().map_or(self.active_segment().base_offset(), |(_, base_offset)| *base_offset);
         if self.recovery_point >= end {
             return Ok(None);
         }

@@ -2,6 +2,7 @@
 //! Offsets rise without a gap from the log end offset; `log_start_offset <= high_watermark <= log_end_offset`. Nothing is
 //! visible to readers before it is written, and a failed write leaves no trace.
 
+use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,6 +70,8 @@ pub struct Log {
     pub(crate) unsynced_names: bool,
     /// `partition.metadata` was written and not synced.
     pub(crate) unsynced_metadata: bool,
+    /// When segments were sealed, and their base offsets: those that are not to be synced yet.
+    pub(crate) sealed: VecDeque<(TimestampMs, Offset)>,
     pub(crate) offline: bool,
     /// Something in its files changed since it was opened or closed.
     pub(crate) touched: bool,
@@ -341,6 +344,7 @@ impl Log {
         old.deactivate();
         self.unsynced_names = true;
         self.active = Active::new(now_ms, &self.config, self.log_end_offset);
+        self.sealed.push_back((now_ms, old.base_offset()));
         self.segments.push(segment);
         self.publish_segments();
         tracing::debug!(partition = %self.topic_partition, base_offset = self.log_end_offset, "rolled a segment");

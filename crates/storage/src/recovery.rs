@@ -1,7 +1,7 @@
 //! Opens a log. After a clean shutdown its files are taken at their word; after a crash, all from the segment of the
 //! recovery point on is checked batch by batch, cut at the first bad one, and indexed anew. What lies before is on disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -125,6 +125,7 @@ impl Log {
             producer_id_expiration_ms: options.max_producer_id_expiration_ms,
             unsynced_names: fresh,
             unsynced_metadata,
+            sealed: VecDeque::new(),
             offline: false,
             touched: false,
             cell: Arc::new(LogViewCell::new(empty_view())),
