@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use broker::{BoxFuture, Broker, Connection, Handled, Response};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
@@ -212,23 +213,26 @@ impl Task {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, wanted: Option<usize>) -> io::Result<Poll<usize>> {
-        loop {
-            match self.stream.poll_read_ready(cx) {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(ready) => ready?,
+        match self.stream.poll_read_ready(cx) {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(ready) => ready?,
+        }
+        let spare = self.incoming.capacity() - self.incoming.len();
+        match wanted {
+            Some(left) if spare == 0 => self.incoming.reserve(left.min(FIRST_ALLOCATION.max(self.incoming.len()))),
+            None if spare < LARGE_FRAME => self.incoming.reserve(READ_BUFFER),
+            _ => {}
+        }
+        let mut window = (&mut self.incoming).limit(wanted.unwrap_or(usize::MAX));
+        // Unlike `try_read_buf` this takes a short read for the end of what there is, which saves the call that would say so.
+        let read = std::pin::pin!(self.stream.read_buf(&mut window));
+        match read.poll(cx) {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                cx.waker().wake_by_ref();
+                Ok(Poll::Pending)
             }
-            let spare = self.incoming.capacity() - self.incoming.len();
-            match wanted {
-                Some(left) if spare == 0 => self.incoming.reserve(left.min(FIRST_ALLOCATION.max(self.incoming.len()))),
-                None if spare < LARGE_FRAME => self.incoming.reserve(READ_BUFFER),
-                _ => {}
-            }
-            let limit = wanted.unwrap_or(usize::MAX);
-            match self.stream.try_read_buf(&mut (&mut self.incoming).limit(limit)) {
-                Ok(read) => return Ok(Poll::Ready(read)),
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                Err(error) => return Err(error),
-            }
+            Poll::Ready(read) => read.map(Poll::Ready),
         }
     }
 

@@ -111,7 +111,9 @@ impl ResponseWriter {
         // The far end is asked for: the kernel reads ahead, so it is the last to come in. Records that are on their way from
         // the disk must not hold up the other connections of this thread.
         let last = position + left.min(PROBE_BYTES) - 1;
-        let moved = if platform::sendfile::is_ready(file, position) && platform::sendfile::is_ready(file, last) {
+        let is_ready =
+            (*sent > 0 || platform::sendfile::is_ready(file, position)) && platform::sendfile::is_ready(file, last);
+        let moved = if is_ready {
             stream.try_io(Interest::WRITABLE, send)?
         } else {
             tokio::task::block_in_place(|| stream.try_io(Interest::WRITABLE, send))?

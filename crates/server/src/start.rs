@@ -45,6 +45,9 @@ share.coordinator.state.topic.min.isr=1
 
 /// Syncs that run at once. A sync mostly waits, and the file system commits those that wait together.
 const FLUSHERS: usize = 16;
+/// Where `socket.send.buffer.bytes` is not set. What is sent stays in the processor's caches: left to grow by itself, the
+/// buffer doubles the CPU of a fetch; with Kafka's 100 KiB it takes a fifth longer for as much CPU.
+const SEND_BUFFER: usize = 256 << 10;
 /// How often the housekeeping looks whether something is due.
 const HOUSEKEEPING_TICK: Duration = Duration::from_secs(1);
 
@@ -227,8 +230,8 @@ fn limits(config: &BrokerConfig) -> Limits {
         count(config.max_connections_per_ip()),
         count(config.socket_request_max_bytes()),
     );
-    // What is sent stays in the processor's caches: left to grow by itself, the buffer doubles the CPU of a fetch.
-    limits.send_buffer = usize::try_from(config.socket_send_buffer_bytes()).ok();
+    let send_buffer = usize::try_from(config.socket_send_buffer_bytes()).ok();
+    limits.send_buffer = if config.is_set("socket.send.buffer.bytes") { send_buffer } else { Some(SEND_BUFFER) };
     // Kafka's default is 100 KiB, chosen for its own threads; left alone, the system sizes the buffer by need.
     let receive_buffer = usize::try_from(config.socket_receive_buffer_bytes()).ok();
     limits.receive_buffer = receive_buffer.filter(|_| config.is_set("socket.receive.buffer.bytes"));
