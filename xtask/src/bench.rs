@@ -48,17 +48,23 @@ impl Run {
         (count as f64 * self.scale) as u64
     }
 
+    /// The systems, freshly formatted and answering.
+    fn systems(&self, purpose: &str) -> Result<Vec<System>> {
+        self.kinds.iter().map(|kind| started(*kind, purpose)).collect()
+    }
+
     /// The brokers among the systems, freshly formatted and answering.
     fn brokers(&self, purpose: &str) -> Result<Vec<System>> {
         let kinds = self.kinds.iter().filter(|kind| **kind != Kind::Floor);
         kinds.map(|kind| started(*kind, purpose)).collect()
     }
+}
 
-    /// The floor, if it takes part.
-    fn floor(&self, purpose: &str) -> Result<Option<System>> {
-        let takes_part = self.kinds.contains(&Kind::Floor);
-        takes_part.then(|| started(Kind::Floor, purpose)).transpose()
-    }
+/// The systems in the order of a round: who is first in one is last in the next, since what one leaves behind, in memory and
+/// on the disk, is what the next one finds.
+fn in_turn<T>(systems: &[T], round: usize) -> impl Iterator<Item = &T> {
+    let (before, from) = systems.split_at(round % systems.len().max(1));
+    from.iter().chain(before)
 }
 
 fn started(kind: Kind, purpose: &str) -> Result<System> {

@@ -28,6 +28,7 @@ fn main() -> Result<()> {
         "produce" => produce::run(&options),
         "consume" => consume::run(&options),
         "small" => many::small(&options),
+        "touch" => touch(&options),
         "idle" => many::idle(&options),
         "latency" => latency::run(&options),
         "floor-empty" => floor_load::empty(&options),
@@ -35,6 +36,12 @@ fn main() -> Result<()> {
         "floor-consume" => floor_load::consume(&options),
         _ => bail!("no load is called {name:?}"),
     }
+}
+
+/// Writes to `--bytes` of memory once, and ends.
+fn touch(options: &Options) -> Result<()> {
+    std::hint::black_box(vec![1u8; options.number("bytes", 0)?]);
+    Ok(())
 }
 
 /// Prints one measured value.

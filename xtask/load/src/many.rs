@@ -1,5 +1,6 @@
 //! Loads with many connections: one record a request, or nothing at all.
 
+use std::collections::VecDeque;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,17 +25,22 @@ fn runtime() -> Result<runtime::Runtime> {
 
 async fn call(socket: &mut TcpStream, frame: &[u8], response: &mut Vec<u8>) -> Result<()> {
     socket.write_all(frame).await?;
+    read_response(socket, response).await
+}
+
+async fn read_response(socket: &mut TcpStream, response: &mut Vec<u8>) -> Result<()> {
     let length = socket.read_u32().await?;
     response.resize(length as usize, 0);
     socket.read_exact(response).await?;
     Ok(())
 }
 
-/// Each of `--connections` sends one record of `--size`, waits for its ack, and goes on for `--seconds`.
+/// Each of `--connections` sends requests of one record of `--size` for `--seconds`, with `--in-flight` of them unanswered.
 pub(crate) fn small(options: &Options) -> Result<()> {
     let connections: i32 = options.number("connections", 1)?;
     let partitions: i32 = options.number("partitions", 1)?;
     let acks = options.number("acks", 1)?;
+    let in_flight: usize = options.number("in-flight", 1)?;
     let seconds: f64 = options.number("seconds", 3.0)?;
     let (topic, address) = (options.text("topic", "load"), options.text("bootstrap", "127.0.0.1:9092"));
     let records = batch(1, options.number("size", 100)?);
@@ -51,7 +57,7 @@ pub(crate) fn small(options: &Options) -> Result<()> {
         let (start, mut clients) = (Instant::now(), JoinSet::new());
         let end = start + Duration::from_secs_f64(seconds);
         for (socket, frame) in sockets.into_iter().zip(frames.iter().cycle()) {
-            clients.spawn(one_at_a_time(socket, Arc::clone(frame), end));
+            clients.spawn(keep_sending(socket, Arc::clone(frame), in_flight, end));
         }
         let mut latencies = Histogram::<u64>::new(3)?;
         while let Some(client) = clients.join_next().await {
@@ -64,20 +70,30 @@ pub(crate) fn small(options: &Options) -> Result<()> {
     })
 }
 
-async fn one_at_a_time(mut socket: TcpStream, frame: Arc<Bytes>, end: Instant) -> Result<Histogram<u64>> {
+/// Keeps `in_flight` requests on their way until `end`.
+async fn keep_sending(
+    mut socket: TcpStream,
+    frame: Arc<Bytes>,
+    in_flight: usize,
+    end: Instant,
+) -> Result<Histogram<u64>> {
     let mut latencies = Histogram::<u64>::new(3)?;
     let mut response = Vec::new();
+    let mut sent = VecDeque::with_capacity(in_flight);
     let mut now = Instant::now();
-    while now < end {
-        call(&mut socket, &frame, &mut response).await?;
+    loop {
+        while now < end && sent.len() < in_flight {
+            socket.write_all(&frame).await?;
+            sent.push_back(now);
+        }
+        let Some(since) = sent.pop_front() else { return Ok(latencies) };
+        read_response(&mut socket, &mut response).await?;
         if latencies.is_empty() {
             check_produced(&Bytes::copy_from_slice(&response))?;
         }
-        let after = Instant::now();
-        latencies.record(u64::try_from((after - now).as_nanos())?)?;
-        now = after;
+        now = Instant::now();
+        latencies.record(u64::try_from((now - since).as_nanos())?)?;
     }
-    Ok(latencies)
 }
 
 /// Opens `--connections`, says ApiVersions on each, reports that they are ready and holds them until standard input ends.

@@ -1,13 +1,14 @@
 //! Cells of bytes in and out: broker CPU per GB and throughput under librdkafka and Kafka's perf tools.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::Result;
 
-use super::Run;
 use super::report::Report;
 use super::system::{Cpu, Kind, System, mean_batch};
 use super::tools::{self, Librdkafka};
+use super::{Run, in_turn};
 
 /// Topics go at once when they are deleted, so that each run finds the disk and the page cache as the last did.
 const CONFIGS: &str = "file.delete.delay.ms=0";
@@ -77,34 +78,43 @@ fn delete(system: &System, topic: &str) -> Result<()> {
 }
 
 /// Produces each shape with librdkafka, and reads back what acks=1 wrote: from the page cache, then from the disk.
-/// One round more than asked for runs first and is not counted: it warms up the JVM and the memory of a virtual machine.
+/// One round more than asked for runs first and is not counted: it warms up the JVM, and its batches are what the floor gets.
 pub(super) fn produce_and_consume(run: &Run, report: &mut Report) -> Result<()> {
     tools::librdkafka()?;
-    let brokers = run.brokers("data")?;
-    let floor = run.floor("data")?;
+    let systems = run.systems("data")?;
     for shape in shapes(run) {
+        let mut pieces = None;
         for round in 0..=run.runs {
             let mut ignored = Report::default();
             let report = if round == 0 { &mut ignored } else { &mut *report };
-            let mut pieces = None;
-            for broker in &brokers {
-                let topic = format!("data-{}-{}-{}-{round}", shape.size, shape.acks, shape.partitions);
-                create(broker, &topic, shape.partitions)?;
-                one_broker(broker, &shape, &topic, report)?;
-                let segments = broker.segments(&topic)?;
-                let bytes: u64 = segments.iter().filter_map(|path| Some(path.metadata().ok()?.len())).sum();
-                pieces.get_or_insert((mean_batch(&segments)?, bytes));
-                delete(broker, &topic)?;
-            }
-            if let (Some(floor), Some((batch, bytes))) = (&floor, pieces) {
-                one_floor(floor, &shape, batch, bytes, report)?;
+            for system in in_turn(&systems, round) {
+                tools::touch_memory(shape.count * shape.size)?;
+                match (system.kind, pieces) {
+                    (Kind::Floor, Some((batch, bytes))) => one_floor(system, &shape, batch, bytes, report)?,
+                    (Kind::Floor, None) => {}
+                    _ => {
+                        let topic = format!("data-{}-{}-{}-{round}", shape.size, shape.acks, shape.partitions);
+                        create(system, &topic, shape.partitions)?;
+                        one_broker(system, &shape, &topic, report)?;
+                        if pieces.is_none() {
+                            pieces = Some(batches(&system.segments(&topic)?)?);
+                        }
+                        delete(system, &topic)?;
+                    }
+                }
             }
         }
     }
-    for broker in &brokers {
+    for broker in systems.iter().filter(|system| system.kind != Kind::Floor) {
         report.add("after these loads", "memory MB", broker.kind, broker.memory_mb()?);
     }
     Ok(())
+}
+
+/// The mean size of the batches in `segments`, and the size of all.
+fn batches(segments: &[PathBuf]) -> Result<(u64, u64)> {
+    let bytes = segments.iter().filter_map(|path| Some(path.metadata().ok()?.len())).sum();
+    Ok((mean_batch(segments)?, bytes))
 }
 
 fn one_broker(broker: &System, shape: &Shape, topic: &str, report: &mut Report) -> Result<()> {
@@ -169,43 +179,57 @@ fn floor_empty(floor: &System) -> Result<()> {
 pub(super) fn tail(run: &Run, report: &mut Report) -> Result<()> {
     const RATE: u64 = 100_000;
     tools::librdkafka()?;
-    let brokers = run.brokers("tail")?;
-    let floor = run.floor("tail")?;
+    let systems = run.systems("tail")?;
     let count = run.scaled(500_000);
     let gigabytes = (count * 1024) as f64 / 1e9;
     let cell = "produce and consume at the tail, 1 KiB, 100 MB/s";
+    let mut pieces = None;
     for round in 0..=run.runs {
         let mut ignored = Report::default();
         let report = if round == 0 { &mut ignored } else { &mut *report };
-        let mut batch = None;
-        for broker in &brokers {
-            let topic = format!("tail-{round}");
-            create(broker, &topic, 1)?;
-            let load = Librdkafka { address: &broker.address, topic: &topic, count, size: 1024 };
-            let (_, cpu) = metered(broker, || {
-                let mut consumer = load.consumer(1)?.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-                let produced = tools::run_librdkafka(&mut load.producer("1", RATE)?);
-                consumer.wait()?;
-                produced
-            })?;
-            add_cpu(report, cell, broker.kind, &cpu, gigabytes);
-            batch.get_or_insert(mean_batch(&broker.segments(&topic)?)?);
-            delete(broker, &topic)?;
+        for system in in_turn(&systems, round) {
+            tools::touch_memory(count * 1024)?;
+            let cpu = match (system.kind, pieces) {
+                (Kind::Floor, Some((batch, _))) => floor_tail(system, count * 1024, batch, RATE * 1024)?,
+                (Kind::Floor, None) => continue,
+                _ => {
+                    let topic = format!("tail-{round}");
+                    create(system, &topic, 1)?;
+                    let cpu = broker_tail(system, &topic, count, RATE)?;
+                    if pieces.is_none() {
+                        pieces = Some(batches(&system.segments(&topic)?)?);
+                    }
+                    delete(system, &topic)?;
+                    cpu
+                }
+            };
+            add_cpu(report, cell, system.kind, &cpu, gigabytes);
         }
-        let (Some(floor), Some(batch)) = (&floor, batch) else { continue };
-        floor_empty(floor)?;
-        let bytes = (count * 1024).to_string();
-        let options = [("bytes", bytes), ("batch", batch.to_string()), ("rate", (RATE * 1024).to_string())];
-        let (_, cpu) = metered(floor, || {
-            let mut consumer =
-                tools::load("floor-consume", &floor.address, &options[..1]).stdout(Stdio::null()).spawn()?;
-            let produced = tools::run_load("floor-produce", &floor.address, &options);
-            consumer.wait()?;
-            produced
-        })?;
-        add_cpu(report, cell, Kind::Floor, &cpu, gigabytes);
     }
     Ok(())
+}
+
+fn broker_tail(broker: &System, topic: &str, count: u64, rate: u64) -> Result<Cpu> {
+    let load = Librdkafka { address: &broker.address, topic, count, size: 1024 };
+    let work = || {
+        let mut consumer = load.consumer(1)?.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let produced = tools::run_librdkafka(&mut load.producer("1", rate)?);
+        consumer.wait()?;
+        produced
+    };
+    Ok(metered(broker, work)?.1)
+}
+
+fn floor_tail(floor: &System, bytes: u64, batch: u64, rate: u64) -> Result<Cpu> {
+    floor_empty(floor)?;
+    let options = [("bytes", bytes.to_string()), ("batch", batch.to_string()), ("rate", rate.to_string())];
+    let work = || {
+        let mut consumer = tools::load("floor-consume", &floor.address, &options[..1]).stdout(Stdio::null()).spawn()?;
+        let produced = tools::run_load("floor-produce", &floor.address, &options);
+        consumer.wait()?;
+        produced
+    };
+    Ok(metered(floor, work)?.1)
 }
 
 /// Kafka's own perf tools with their defaults, 1 KiB records, acks all, one partition.
@@ -217,7 +241,8 @@ pub(super) fn java_tools(run: &Run, report: &mut Report) -> Result<()> {
     for round in 0..=run.runs {
         let mut ignored = Report::default();
         let report = if round == 0 { &mut ignored } else { &mut *report };
-        for broker in &brokers {
+        for broker in in_turn(&brokers, round) {
+            tools::touch_memory(count * 1024)?;
             let topic = format!("java-{round}");
             create(broker, &topic, 1)?;
             let bootstrap = format!("bootstrap.servers={}", broker.address);

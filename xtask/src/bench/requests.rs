@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::report::Report;
 use super::system::System;
-use super::{Run, tools};
+use super::{Run, in_turn, tools};
 
 fn topic(broker: &System, name: &str, partitions: u32, configs: &str) -> Result<()> {
     let options =
@@ -21,7 +21,7 @@ pub(super) fn small(run: &Run, report: &mut Report) -> Result<()> {
     for connections in [1, 64, 1000] {
         let cell = format!("small requests, {connections} connection{}", if connections == 1 { "" } else { "s" });
         for round in 0..=run.runs {
-            for broker in &brokers {
+            for broker in in_turn(&brokers, round) {
                 let options = [
                     ("topic", "small".to_owned()),
                     ("partitions", "8".to_owned()),
@@ -48,7 +48,7 @@ pub(super) fn latency(run: &Run, report: &mut Report) -> Result<()> {
     for rate in [1_000, 20_000] {
         let cell = format!("end to end at {rate} records/s");
         for round in 0..=run.runs {
-            for broker in &brokers {
+            for broker in in_turn(&brokers, round) {
                 let name = format!("latency-{rate}-{round}");
                 topic(broker, &name, 1, "")?;
                 let options = [
@@ -69,28 +69,33 @@ pub(super) fn latency(run: &Run, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// 64 producers of one record of 1 KiB at a time, without and with an fsync before each ack.
+/// 64 producers of requests of one record of 1 KiB, without and with an fsync before each ack: with as many requests on
+/// their way as Kafka's producer has, and with the next one sent after the ack.
 pub(super) fn fsync(run: &Run, report: &mut Report) -> Result<()> {
     let brokers = run.brokers("fsync")?;
     for broker in &brokers {
         topic(broker, "unsynced", 1, "")?;
         topic(broker, "synced", 1, "flush.messages=1")?;
     }
-    for round in 0..=run.runs {
-        for broker in &brokers {
-            let mut reached = Vec::new();
-            for name in ["unsynced", "synced"] {
-                let options = [
-                    ("topic", name.to_owned()),
-                    ("connections", "64".to_owned()),
-                    ("size", "1024".to_owned()),
-                    ("seconds", (3.0 * run.scale).to_string()),
-                ];
-                reached.push(tools::run_load("small", &broker.address, &options)?["requests_per_second"]);
-            }
-            if round > 0 {
-                report.add("fsync before ack, 64 producers", "requests/s", broker.kind, reached[1]);
-                report.add("fsync before ack, 64 producers", "unsynced / synced", broker.kind, reached[0] / reached[1]);
+    let cells = [(5, "fsync before ack, 64 producers"), (1, "fsync before ack, 64 producers, one request at a time")];
+    for (in_flight, cell) in cells {
+        for round in 0..=run.runs {
+            for broker in in_turn(&brokers, round) {
+                let mut reached = Vec::new();
+                for name in ["unsynced", "synced"] {
+                    let options = [
+                        ("topic", name.to_owned()),
+                        ("connections", "64".to_owned()),
+                        ("size", "1024".to_owned()),
+                        ("in-flight", in_flight.to_string()),
+                        ("seconds", (3.0 * run.scale).to_string()),
+                    ];
+                    reached.push(tools::run_load("small", &broker.address, &options)?["requests_per_second"]);
+                }
+                if round > 0 {
+                    report.add(cell, "requests/s", broker.kind, reached[1]);
+                    report.add(cell, "unsynced / synced", broker.kind, reached[0] / reached[1]);
+                }
             }
         }
     }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use super::report::Report;
 use super::system::{Kind, System, release_binary};
-use super::{Run, port, started, tools};
+use super::{Run, in_turn, port, started, tools};
 use crate::{process, workspace};
 
 /// How long idle CPU is watched.
@@ -47,7 +47,8 @@ fn seconds_to_first_ack(system: &mut System, topic: &str, create: bool) -> Resul
 pub(super) fn start(run: &Run, report: &mut Report) -> Result<()> {
     let cell = "one broker";
     for round in 0..run.runs {
-        for kind in brokers(run) {
+        let kinds: Vec<Kind> = brokers(run).collect();
+        for kind in in_turn(&kinds, round).copied() {
             let mut system = System::unformatted(kind, "start", port(kind))?;
             let formatting = system.format_seconds()?;
             let seconds = formatting + seconds_to_first_ack(&mut system, "first", true)?;
