@@ -11,6 +11,7 @@ mod tools;
 
 use std::fs;
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -111,9 +112,12 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let mut report = Report::default();
     for (name, cell) in CELLS.iter().filter(|(name, _)| names.is_empty() || names.contains(name)) {
         eprintln!("{name}");
+        #[allow(clippy::disallowed_methods, reason = "the time of a benchmark is measured")]
+        let start = Instant::now();
         if let Err(error) = cell(&run, &mut report) {
             report.skip(name, &format!("{error:#}"));
         }
+        eprintln!("{name} took {:.0} s", start.elapsed().as_secs_f64());
     }
     let table = report.table();
     println!("{table}");

@@ -40,7 +40,7 @@ impl Shape {
 
 fn shapes(run: &Run) -> Vec<Shape> {
     let mut shapes = Vec::new();
-    for (name, size, count) in [("1 KiB", 1024, 1_000_000), ("100 B", 100, 4_000_000)] {
+    for (name, size, count) in [("1 KiB", 1024, 1_000_000), ("100 B", 100, 2_000_000)] {
         for acks in ["1", "all"] {
             for partitions in [1, 64] {
                 shapes.push(Shape { name, size, count: run.scaled(count), acks, partitions });
