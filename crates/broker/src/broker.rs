@@ -23,6 +23,8 @@ use crate::producer_ids::ProducerIds;
 use crate::promise::promise;
 use crate::publisher::Publisher;
 use crate::quorum::Quorum;
+use crate::quotas::Quotas;
+use crate::telemetry::Telemetry;
 use crate::timers::Timers;
 
 /// Runs work that blocks, such as a commit of the metadata log, where it holds up no connection.
@@ -78,6 +80,8 @@ pub struct Broker {
     quorum: Quorum,
     publisher: Publisher,
     coordinators: Coordinators,
+    quotas: Quotas,
+    telemetry: Telemetry,
 }
 
 impl Broker {
@@ -93,6 +97,8 @@ impl Broker {
         let slots = usize::try_from(current.max_incremental_fetch_session_cache_slots()).unwrap_or(0);
         let fetch_sessions = FetchSessions::new(slots);
         let coordinators = Coordinators::new(&current);
+        let quotas = Quotas::new(&current);
+        let telemetry = Telemetry::new(&current);
         Self {
             identity,
             config: ArcSwap::new(current),
@@ -110,6 +116,8 @@ impl Broker {
             image: ArcSwap::from_pointee(ClusterImage::default()),
             quorum,
             coordinators,
+            quotas,
+            telemetry,
         }
     }
 
@@ -233,6 +241,18 @@ impl Broker {
     /// The group coordinators.
     pub(crate) fn groups(&self) -> &Coordinator<GroupShard> {
         self.coordinators.groups()
+    }
+
+    /// The limits of clients.
+    #[must_use]
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
+    }
+
+    /// The metrics that clients push.
+    #[must_use]
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
     }
 
     pub(crate) fn fetch_sessions(&self) -> &FetchSessions {

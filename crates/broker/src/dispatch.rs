@@ -15,6 +15,7 @@ use tracing::error;
 
 use crate::Broker;
 use crate::handlers;
+use crate::quotas::QuotaKind;
 
 /// What the broker knows of a client's connection.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Connection {
     pub id: u64,
     /// Address of the client.
     pub peer: IpAddr,
+    /// Port of the client.
+    pub peer_port: u16,
     /// Name of the listener that accepted it.
     pub listener: String,
     /// What the listener is for.
@@ -32,7 +35,7 @@ pub struct Connection {
 }
 
 /// Which APIs a listener serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Audience {
     /// Those of a broker.
     Clients,
@@ -53,6 +56,10 @@ pub struct RequestContext {
     pub version: i16,
     /// Number of the request on its connection.
     pub correlation_id: i32,
+    /// Bytes of the request, its header included.
+    pub size: usize,
+    /// When its handling began, in monotonic nanoseconds; only told while somebody's time is limited.
+    pub(crate) started_nanos: Option<u64>,
 }
 
 /// A frame to send, and the file ranges that its external chunks name by index.
@@ -62,6 +69,8 @@ pub struct Response {
     pub frame: Encoded,
     /// The ranges.
     pub files: Vec<FileSlice>,
+    /// For how many milliseconds the connection is not read once this is on its way (KIP-219).
+    pub mute_ms: u32,
 }
 
 /// A future that the shell polls.
@@ -75,6 +84,8 @@ pub enum Reply<T> {
     Later(BoxFuture<T>),
     /// The client wants none (`acks=0`).
     Nothing,
+    /// The client wants none, and is not read for so many milliseconds.
+    Muted(u32),
     /// The client breaks the protocol, or `acks=0` failed: the connection is to be closed.
     Close,
 }
@@ -87,6 +98,8 @@ pub enum Handled {
     Later(BoxFuture<Option<Response>>),
     /// Send nothing.
     Nothing,
+    /// Send nothing, and do not read for so many milliseconds.
+    Muted(u32),
     /// Close the connection, as Kafka does on a request that it cannot read.
     Close(CloseReason),
 }
@@ -130,56 +143,94 @@ pub enum CloseReason {
     Handler,
 }
 
-/// The APIs that this broker serves, in the versions of the protocol's table.
-pub(crate) const SERVED: &[ApiKey] = &[
-    ApiKey::Produce,
-    ApiKey::Fetch,
-    ApiKey::ListOffsets,
-    ApiKey::Metadata,
-    ApiKey::OffsetCommit,
-    ApiKey::OffsetFetch,
-    ApiKey::FindCoordinator,
-    ApiKey::JoinGroup,
-    ApiKey::Heartbeat,
-    ApiKey::LeaveGroup,
-    ApiKey::SyncGroup,
-    ApiKey::DescribeGroups,
-    ApiKey::ListGroups,
-    ApiKey::DeleteGroups,
-    ApiKey::OffsetDelete,
-    ApiKey::ConsumerGroupHeartbeat,
-    ApiKey::ConsumerGroupDescribe,
-    ApiKey::ApiVersions,
-    ApiKey::DeleteRecords,
-    ApiKey::InitProducerId,
-    ApiKey::OffsetForLeaderEpoch,
-    ApiKey::DescribeLogDirs,
-    ApiKey::DescribeQuorum,
-    ApiKey::DescribeCluster,
-    ApiKey::DescribeProducers,
-    ApiKey::ListConfigResources,
-    ApiKey::DescribeTopicPartitions,
-    ApiKey::CreateTopics,
-    ApiKey::DeleteTopics,
-    ApiKey::CreatePartitions,
-    ApiKey::DescribeConfigs,
-    ApiKey::AlterConfigs,
-    ApiKey::IncrementalAlterConfigs,
-    ApiKey::ElectLeaders,
-    ApiKey::ListPartitionReassignments,
-    ApiKey::UpdateFeatures,
-];
+/// The table of what is served: each API with the module of its handler. Fetch answers with file ranges, so it makes its
+/// frames itself.
+macro_rules! served {
+    ($($api:ident => $module:ident,)*) => {
+        /// The APIs that this broker serves, in the versions of the protocol's table.
+        pub(crate) const SERVED: &[ApiKey] = &[ApiKey::Fetch, $(ApiKey::$api,)*];
 
-/// The APIs that a listener serves.
-pub(crate) fn served(audience: Audience) -> impl Iterator<Item = ApiKey> {
-    SERVED.iter().copied().filter(move |api| match audience {
-        Audience::Clients => api.on_broker(),
-        Audience::Controllers => api.on_controller() && *api != ApiKey::Fetch,
+        impl Broker {
+            fn route(self: &Arc<Self>, context: RequestContext, reader: Reader) -> Handled {
+                match context.api {
+                    ApiKey::Fetch => handlers::fetch::handle_frame(self, context, reader),
+                    $(ApiKey::$api => self.call(context, reader, handlers::$module::handle),)*
+                    api => Handled::Close(CloseReason::Unsupported { api, version: context.version }),
+                }
+            }
+        }
+    };
+}
+
+served! {
+    Produce => produce,
+    ListOffsets => list_offsets,
+    Metadata => metadata,
+    OffsetCommit => offset_commit,
+    OffsetFetch => offset_fetch,
+    FindCoordinator => find_coordinator,
+    JoinGroup => join_group,
+    Heartbeat => heartbeat,
+    LeaveGroup => leave_group,
+    SyncGroup => sync_group,
+    DescribeGroups => describe_groups,
+    ListGroups => list_groups,
+    DeleteGroups => delete_groups,
+    OffsetDelete => offset_delete,
+    ConsumerGroupHeartbeat => consumer_group_heartbeat,
+    ConsumerGroupDescribe => consumer_group_describe,
+    ApiVersions => api_versions,
+    DeleteRecords => delete_records,
+    InitProducerId => init_producer_id,
+    OffsetForLeaderEpoch => offset_for_leader_epoch,
+    DescribeLogDirs => describe_log_dirs,
+    DescribeQuorum => describe_quorum,
+    DescribeCluster => describe_cluster,
+    DescribeProducers => describe_producers,
+    ListConfigResources => list_config_resources,
+    DescribeTopicPartitions => describe_topic_partitions,
+    CreateTopics => create_topics,
+    DeleteTopics => delete_topics,
+    CreatePartitions => create_partitions,
+    DescribeConfigs => describe_configs,
+    AlterConfigs => alter_configs,
+    IncrementalAlterConfigs => incremental_alter_configs,
+    ElectLeaders => elect_leaders,
+    ListPartitionReassignments => list_partition_reassignments,
+    UpdateFeatures => update_features,
+    DescribeClientQuotas => describe_client_quotas,
+    AlterClientQuotas => alter_client_quotas,
+    GetTelemetrySubscriptions => get_telemetry_subscriptions,
+    PushTelemetry => push_telemetry,
+    AddRaftVoter => add_raft_voter,
+    AlterPartitionReassignments => alter_partition_reassignments,
+    AlterUserScramCredentials => alter_user_scram_credentials,
+    CreateAcls => create_acls,
+    CreateDelegationToken => create_delegation_token,
+    DeleteAcls => delete_acls,
+    DescribeAcls => describe_acls,
+    DescribeDelegationToken => describe_delegation_token,
+    DescribeUserScramCredentials => describe_user_scram_credentials,
+    ExpireDelegationToken => expire_delegation_token,
+    RemoveRaftVoter => remove_raft_voter,
+    RenewDelegationToken => renew_delegation_token,
+    SaslAuthenticate => sasl_authenticate,
+    SaslHandshake => sasl_handshake,
+    UnregisterBroker => unregister_broker,
+}
+
+/// The APIs that a listener serves. Telemetry is offered only where somebody receives it.
+pub(crate) fn served(broker: &Broker, audience: Audience) -> impl Iterator<Item = ApiKey> {
+    let telemetry = broker.telemetry().is_enabled();
+    SERVED.iter().copied().filter(move |api| match (audience, api) {
+        (_, ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry) if !telemetry => false,
+        (Audience::Clients, api) => api.on_broker(),
+        (Audience::Controllers, api) => api.on_controller() && *api != ApiKey::Fetch,
     })
 }
 
-fn serves(audience: Audience, api: ApiKey, version: i16) -> bool {
-    api.versions().contains(&version) && served(audience).any(|other| other == api)
+fn serves(broker: &Broker, audience: Audience, api: ApiKey, version: i16) -> bool {
+    api.versions().contains(&version) && served(broker, audience).any(|other| other == api)
 }
 
 impl Broker {
@@ -190,6 +241,7 @@ impl Broker {
             Ok(decoded) => decoded,
             Err(error) => return Handled::Close(error.into()),
         };
+        let size = frame.len();
         // The reader has the bytes as long as they are needed; a large frame must not outlive it.
         drop(frame);
         let context = RequestContext {
@@ -198,57 +250,16 @@ impl Broker {
             api,
             version: header.request_api_version,
             correlation_id: header.correlation_id,
+            size,
+            started_nanos: self.quotas().is_enabled(QuotaKind::Request).then(|| self.monotonic_nanos()),
         };
-        if !serves(connection.audience, api, context.version) {
+        if !serves(self, connection.audience, api, context.version) {
             if api == ApiKey::ApiVersions {
                 return respond(&context, 0, &handlers::api_versions::unsupported_version(self));
             }
             return Handled::Close(CloseReason::Unsupported { api, version: context.version });
         }
         self.route(context, reader)
-    }
-
-    fn route(self: &Arc<Self>, context: RequestContext, reader: Reader) -> Handled {
-        use handlers as h;
-        match context.api {
-            ApiKey::Produce => self.call(context, reader, h::produce::handle),
-            ApiKey::Fetch => h::fetch::handle_frame(self, context, reader),
-            ApiKey::ListOffsets => self.call(context, reader, h::list_offsets::handle),
-            ApiKey::Metadata => self.call(context, reader, h::metadata::handle),
-            ApiKey::OffsetCommit => self.call(context, reader, h::offset_commit::handle),
-            ApiKey::OffsetFetch => self.call(context, reader, h::offset_fetch::handle),
-            ApiKey::FindCoordinator => self.call(context, reader, h::find_coordinator::handle),
-            ApiKey::JoinGroup => self.call(context, reader, h::join_group::handle),
-            ApiKey::Heartbeat => self.call(context, reader, h::heartbeat::handle),
-            ApiKey::LeaveGroup => self.call(context, reader, h::leave_group::handle),
-            ApiKey::SyncGroup => self.call(context, reader, h::sync_group::handle),
-            ApiKey::DescribeGroups => self.call(context, reader, h::describe_groups::handle),
-            ApiKey::ListGroups => self.call(context, reader, h::list_groups::handle),
-            ApiKey::DeleteGroups => self.call(context, reader, h::delete_groups::handle),
-            ApiKey::OffsetDelete => self.call(context, reader, h::offset_delete::handle),
-            ApiKey::ConsumerGroupHeartbeat => self.call(context, reader, h::consumer_group_heartbeat::handle),
-            ApiKey::ConsumerGroupDescribe => self.call(context, reader, h::consumer_group_describe::handle),
-            ApiKey::ApiVersions => self.call(context, reader, h::api_versions::handle),
-            ApiKey::DeleteRecords => self.call(context, reader, h::delete_records::handle),
-            ApiKey::InitProducerId => self.call(context, reader, h::init_producer_id::handle),
-            ApiKey::OffsetForLeaderEpoch => self.call(context, reader, h::offset_for_leader_epoch::handle),
-            ApiKey::DescribeLogDirs => self.call(context, reader, h::describe_log_dirs::handle),
-            ApiKey::DescribeQuorum => self.call(context, reader, h::describe_quorum::handle),
-            ApiKey::DescribeCluster => self.call(context, reader, h::describe_cluster::handle),
-            ApiKey::DescribeProducers => self.call(context, reader, h::describe_producers::handle),
-            ApiKey::ListConfigResources => self.call(context, reader, h::list_config_resources::handle),
-            ApiKey::DescribeTopicPartitions => self.call(context, reader, h::describe_topic_partitions::handle),
-            ApiKey::CreateTopics => self.call(context, reader, h::create_topics::handle),
-            ApiKey::DeleteTopics => self.call(context, reader, h::delete_topics::handle),
-            ApiKey::CreatePartitions => self.call(context, reader, h::create_partitions::handle),
-            ApiKey::DescribeConfigs => self.call(context, reader, h::describe_configs::handle),
-            ApiKey::AlterConfigs => self.call(context, reader, h::alter_configs::handle),
-            ApiKey::IncrementalAlterConfigs => self.call(context, reader, h::incremental_alter_configs::handle),
-            ApiKey::ElectLeaders => self.call(context, reader, h::elect_leaders::handle),
-            ApiKey::ListPartitionReassignments => self.call(context, reader, h::list_partition_reassignments::handle),
-            ApiKey::UpdateFeatures => self.call(context, reader, h::update_features::handle),
-            api => Handled::Close(CloseReason::Unsupported { api, version: context.version }),
-        }
     }
 
     fn call<R: Request>(
@@ -267,23 +278,59 @@ impl Broker {
             }
         };
         match handler(self, &context, request) {
-            Reply::Now(response) => respond(&context, context.version, &response),
-            Reply::Later(later) => Handled::Later(Box::pin(async move {
-                let response = later.await;
-                encode(&context, context.version, &response)
-                    .inspect_err(|reason| error!(%reason, "could not write a response"))
-                    .ok()
-            })),
+            Reply::Now(mut response) => {
+                self.limit_time(&context, &mut response);
+                respond(&context, context.version, &response)
+            }
+            Reply::Later(later) => {
+                let broker = context.started_nanos.map(|_| Arc::clone(self));
+                Handled::Later(Box::pin(async move {
+                    let mut response = later.await;
+                    if let Some(broker) = broker {
+                        broker.limit_time(&context, &mut response);
+                    }
+                    encode(&context, context.version, &response)
+                        .inspect_err(|reason| error!(%reason, "could not write a response"))
+                        .ok()
+                }))
+            }
             Reply::Nothing => Handled::Nothing,
+            Reply::Muted(mute_ms) => Handled::Muted(mute_ms),
             Reply::Close => Handled::Close(CloseReason::Handler),
         }
     }
+
+    /// Throttles a client whose requests take more of the node's time than its quota allows.
+    fn limit_time<M: Message>(&self, context: &RequestContext, response: &mut M) {
+        let throttle_ms = self.time_throttle_ms(context);
+        if throttle_ms > response.throttle_time_ms() {
+            response.set_throttle_time_ms(throttle_ms);
+        }
+    }
+
+    /// Counts the time that a request took; for how many milliseconds its client is to be throttled.
+    pub(crate) fn time_throttle_ms(&self, context: &RequestContext) -> i32 {
+        let Some(started) = context.started_nanos.filter(|_| !UNLIMITED_IN_TIME.contains(&context.api)) else {
+            return 0;
+        };
+        let percent = self.monotonic_nanos().saturating_sub(started) as f64 * 100.0 / 1e9;
+        let over = self.quotas().record(QuotaKind::Request, &context.client_id, percent, self.monotonic_ms());
+        i32::try_from(over).unwrap_or(i32::MAX)
+    }
 }
+
+/// Requests between brokers: throttling them would throttle other clients.
+const UNLIMITED_IN_TIME: [ApiKey; 1] = [ApiKey::WriteTxnMarkers];
 
 fn encode<M: Message>(context: &RequestContext, version: i16, response: &M) -> Result<Response, CloseReason> {
     encode_response(context.api, version, context.correlation_id, response)
-        .map(|frame| Response { frame, files: Vec::new() })
+        .map(|frame| Response { frame, files: Vec::new(), mute_ms: mute_ms(response) })
         .map_err(|source| CloseReason::Encode { api: context.api, version, source })
+}
+
+/// A throttled client is not read for as long as it is told to pause.
+pub(crate) fn mute_ms<M: Message>(response: &M) -> u32 {
+    u32::try_from(response.throttle_time_ms()).unwrap_or(0)
 }
 
 fn respond<M: Message>(context: &RequestContext, version: i16, response: &M) -> Handled {

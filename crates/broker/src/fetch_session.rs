@@ -218,6 +218,11 @@ impl FetchSessions {
         Ok(FetchContext { session: Arc::clone(&slot.session), session_id, incremental: true })
     }
 
+    /// Drops a session that its fetcher was not told of.
+    pub(crate) fn forget(&self, id: i32) {
+        self.slots.lock().remove(&id);
+    }
+
     fn start(&self, request: &SessionRequest<'_>, now: i64, mut new_id: impl FnMut() -> i32) -> FetchContext {
         let mut session = Session { uses_topic_ids: request.uses_topic_ids, ..Session::default() };
         update(&mut session.partitions, request);

@@ -19,8 +19,10 @@ mod promise;
 mod publisher;
 mod purgatory;
 mod quorum;
+mod quotas;
 mod start_error;
 pub mod startup;
+mod telemetry;
 mod timers;
 mod topic_settings;
 
@@ -31,5 +33,7 @@ pub use log_cleaner::{LogCleaner, run as run_cleaner};
 pub use log_manager::{LogManager, Schedule};
 pub use partition::Partition;
 pub use promise::{Promise, Responder, promise};
+pub use quotas::{Gate, Quotas};
 pub use start_error::StartError;
+pub use telemetry::{MetricValue, Telemetry};
 pub use timers::Timers;

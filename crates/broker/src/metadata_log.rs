@@ -40,6 +40,17 @@ pub struct Identity {
     pub static_voters: VoterSet,
     /// When segments roll.
     pub log_config: LogConfig,
+    /// How much of the past is kept.
+    pub retention: Retention,
+}
+
+/// What `metadata.max.retention.bytes` and `metadata.max.retention.ms` keep besides the newest snapshot; negative is no limit.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Bytes of the log and of all snapshots together.
+    pub bytes: i64,
+    /// Age of the newest record in a snapshot.
+    pub ms: i64,
 }
 
 /// The metadata log and its state machine.
@@ -49,6 +60,7 @@ pub struct MetadataLog {
     log: Log,
     node: Node,
     replayed_bytes: u64,
+    retention: Retention,
 }
 
 impl MetadataLog {
@@ -93,7 +105,7 @@ impl MetadataLog {
         let state = read_quorum_state(disk.as_ref(), &dir)?;
         let epoch = log.latest_epoch().or(snapshot.map(|id| id.epoch)).unwrap_or(0);
         let node = Node::new(voters.node_config(identity), state, end, epoch)?;
-        Ok(Self { disk, dir, log, node, replayed_bytes })
+        Ok(Self { disk, dir, log, node, replayed_bytes, retention: identity.retention })
     }
 
     /// Takes one event and carries out what comes of it. Returns the new high watermark if it moved.
@@ -163,7 +175,7 @@ impl MetadataLog {
         self.replayed_bytes
     }
 
-    /// Writes a snapshot of `image` and drops what it replaces: older snapshots, and segments that it covers wholly.
+    /// Writes a snapshot of `image` and drops what is past its retention.
     /// # Errors
     /// The disk's.
     pub fn write_snapshot(&mut self, image: &ClusterImage, now_ms: TimestampMs) -> Result<(), StartError> {
@@ -171,16 +183,48 @@ impl MetadataLog {
         let id = SnapshotId { end_offset: provenance.last_offset + 1, epoch: provenance.last_epoch };
         let bytes = self.snapshot_bytes(image, now_ms)?;
         self.disk.write_atomically(&self.dir.join(id.file_name()), &bytes)?;
-        self.log.delete_records(id.end_offset)?;
-        for path in self.log.delete_retention(now_ms)? {
-            self.disk.remove_file(&path)?;
+        self.clean(now_ms)
+    }
+
+    /// Drops the oldest snapshots, and the log before the next one, while they are too much or too old. The newest snapshot stays.
+    fn clean(&mut self, now_ms: TimestampMs) -> Result<(), StartError> {
+        let names = self.disk.list(&self.dir)?;
+        let mut snapshots: Vec<SnapshotId> =
+            names.iter().filter_map(|entry| SnapshotId::from_file_name(&entry.name)).collect();
+        snapshots.sort_unstable();
+        let mut sizes = Vec::with_capacity(snapshots.len());
+        for id in &snapshots {
+            sizes.push(self.disk.stat(&self.dir.join(id.file_name()))?.len);
         }
-        for entry in self.disk.list(&self.dir)? {
-            if SnapshotId::from_file_name(&entry.name).is_some_and(|other| other < id) {
-                self.disk.remove_file(&self.dir.join(&entry.name))?;
+        for (at, pair) in snapshots.windows(2).enumerate() {
+            let kept = self.log.size() + sizes[at..].iter().sum::<u64>();
+            let too_much = u64::try_from(self.retention.bytes).is_ok_and(|limit| kept > limit);
+            if !too_much && !self.is_too_old(pair[0], now_ms)? {
+                break;
             }
+            self.log.delete_records(pair[1].end_offset)?;
+            for path in self.log.delete_retention(now_ms)? {
+                self.disk.remove_file(&path)?;
+            }
+            self.disk.remove_file(&self.dir.join(pair[0].file_name()))?;
         }
         Ok(())
+    }
+
+    fn is_too_old(&self, id: SnapshotId, now_ms: TimestampMs) -> Result<bool, StartError> {
+        if self.retention.ms < 0 {
+            return Ok(false);
+        }
+        let file = Bytes::from(self.disk.read(&self.dir.join(id.file_name()))?);
+        for batch in batches(&file).take(1) {
+            let batch = batch?;
+            for record in batch.records()?.take(1) {
+                if let ControlRecord::SnapshotHeader(header) = ControlRecord::decode(&record?)? {
+                    return Ok(now_ms - header.last_contained_log_timestamp > self.retention.ms);
+                }
+            }
+        }
+        Ok(false)
     }
 
     fn snapshot_bytes(&self, image: &ClusterImage, now_ms: TimestampMs) -> Result<Bytes, StartError> {

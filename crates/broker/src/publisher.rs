@@ -39,6 +39,9 @@ impl Publisher {
 pub(crate) fn publish(broker: &Arc<Broker>, before: &ClusterImage, after: Arc<ClusterImage>, delta: &ImageDelta) {
     broker.set_image(Arc::clone(&after));
     apply_configs(broker, &after, delta);
+    if delta.quotas_changed {
+        broker.quotas().set(&after);
+    }
     let changes = delta.local_changes(broker.identity().node_id, before, &after);
     delete_topics(broker, delta);
     for (name, topic_id, registration) in changes.leaders {
@@ -95,6 +98,9 @@ fn settings_of(broker: &Broker, image: &ClusterImage, topic: &str) -> Arc<TopicS
 fn apply_configs(broker: &Arc<Broker>, image: &ClusterImage, delta: &ImageDelta) {
     if delta.changed_configs.iter().any(|resource| resource.resource_type == ResourceType::Broker) {
         apply_broker_configs(broker, image);
+    }
+    if delta.changed_configs.iter().any(|resource| resource.resource_type == ResourceType::ClientMetrics) {
+        broker.telemetry().set(image);
     }
     for resource in delta.changed_configs.iter().filter(|resource| resource.resource_type == ResourceType::Topic) {
         let settings = settings_of(broker, image, &resource.name);

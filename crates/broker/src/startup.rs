@@ -15,7 +15,7 @@ use crate::broker::{Broker, Identity, Seams};
 use crate::dispatch::Audience;
 use crate::format;
 use crate::log_manager::{LogManager, Schedule};
-use crate::metadata_log::{self, MetadataLog};
+use crate::metadata_log::{self, MetadataLog, Retention};
 use crate::quorum::{Quorum, Registration};
 use crate::start_error::StartError;
 
@@ -58,7 +58,8 @@ pub fn start(
     };
     let key = VoterKey { id: identity.node_id, directory_id: properties.directory_id };
     let log_config = metadata_log::log_config(&config);
-    let voter = metadata_log::Identity { key, static_voters: static_voters(&config), log_config };
+    let retention = Retention { bytes: config.metadata_max_retention_bytes(), ms: config.metadata_max_retention_ms() };
+    let voter = metadata_log::Identity { key, static_voters: static_voters(&config), log_config, retention };
     let mut loader = MetadataLoader::new();
     let log = MetadataLog::open(Arc::clone(&disk), &metadata_dir, &voter, now_ms, &mut loader)?;
     let bootstrap = format::read_bootstrap(disk.as_ref(), &metadata_dir)?;

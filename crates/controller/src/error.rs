@@ -73,6 +73,24 @@ pub enum ControllerError {
     /// The leader is fine as it is.
     #[error("{}", ErrorCode::ElectionNotNeeded.message())]
     ElectionNotNeeded,
+    /// The client changes partitions faster than its quota allows.
+    #[error("{}", ErrorCode::ThrottlingQuotaExceeded.message())]
+    ThrottlingQuotaExceeded,
+    /// The same thing is changed twice.
+    #[error("{0}")]
+    DuplicateResource(&'static str),
+    /// There is no such thing.
+    #[error("{0}")]
+    ResourceNotFound(String),
+    /// A password is not safe enough.
+    #[error("{0}")]
+    UnacceptableCredential(&'static str),
+    /// The mechanism is not known.
+    #[error("{0}")]
+    UnsupportedSaslMechanism(&'static str),
+    /// The partition is not being moved.
+    #[error("{}", ErrorCode::NoReassignmentInProgress.message())]
+    NoReassignmentInProgress,
     /// All producer ids are given away.
     #[error("Exhausted all producerIds as the next block's end producerId has exceeded the int64 type limit")]
     ProducerIdsExhausted,
@@ -104,6 +122,12 @@ impl ControllerError {
             Self::PreferredLeaderNotAvailable => ErrorCode::PreferredLeaderNotAvailable,
             Self::EligibleLeadersNotAvailable => ErrorCode::EligibleLeadersNotAvailable,
             Self::ElectionNotNeeded => ErrorCode::ElectionNotNeeded,
+            Self::ThrottlingQuotaExceeded => ErrorCode::ThrottlingQuotaExceeded,
+            Self::DuplicateResource(_) => ErrorCode::DuplicateResource,
+            Self::ResourceNotFound(_) => ErrorCode::ResourceNotFound,
+            Self::UnacceptableCredential(_) => ErrorCode::UnacceptableCredential,
+            Self::UnsupportedSaslMechanism(_) => ErrorCode::UnsupportedSaslMechanism,
+            Self::NoReassignmentInProgress => ErrorCode::NoReassignmentInProgress,
             Self::ProducerIdsExhausted => ErrorCode::UnknownServerError,
         }
     }

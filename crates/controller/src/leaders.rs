@@ -39,6 +39,11 @@ pub(crate) struct ElectionRules {
 }
 
 impl ElectionRules {
+    /// Whether a leader may be elected that lacks records.
+    pub(crate) fn is_unclean(self) -> bool {
+        self.unclean
+    }
+
     pub(crate) fn of(controller: &Controller, topic: &TopicImage) -> Self {
         let min_isr = controller.topic_config_value(&topic.name, "min.insync.replicas");
         let min_isr = min_isr.and_then(|value| value.trim().parse().ok()).unwrap_or(1);

@@ -7,10 +7,14 @@ mod elections;
 mod error;
 mod features;
 mod leaders;
+mod mutations;
 mod partitions;
 mod placement;
 mod producer_ids;
+mod quotas;
 mod random;
+mod reassignments;
+mod scram;
 mod topic_name;
 mod topics;
 
@@ -19,4 +23,5 @@ mod tests;
 
 pub use controller::{Activation, Controller, Outcome};
 pub use error::ControllerError;
+pub use mutations::{MutationQuota, Unlimited};
 pub use topic_name::{CLUSTER_METADATA, validate_topic_name};

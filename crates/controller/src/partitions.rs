@@ -10,12 +10,17 @@ use protocol::types::{BrokerId, PartitionIndex};
 use crate::ControllerError;
 use crate::controller::{Controller, Outcome, check_size};
 use crate::error::code_and_message;
+use crate::mutations::MutationQuota;
 use crate::placement::{UsableBroker, place};
 use crate::topics::duplicate_names;
 
 impl Controller {
-    /// Adds partitions to topics; each one succeeds or fails for itself.
-    pub fn create_partitions(&mut self, request: &CreatePartitionsRequest) -> Outcome<CreatePartitionsResponse> {
+    /// Adds partitions to topics for a client within its quota; each one succeeds or fails for itself.
+    pub fn create_partitions(
+        &mut self,
+        request: &CreatePartitionsRequest,
+        quota: &mut dyn MutationQuota,
+    ) -> Outcome<CreatePartitionsResponse> {
         let duplicates = duplicate_names(request.topics.iter().map(|topic| topic.name.as_str()));
         let result = |name: &str, result: Result<(), ControllerError>| {
             let (error_code, error_message) = code_and_message(&result);
@@ -27,7 +32,7 @@ impl Controller {
         let mut results: Vec<_> = told.into_iter().map(|name| result(name, Err(duplicate()))).collect();
         let mut records = Vec::new();
         for topic in request.topics.iter().filter(|topic| !duplicates.contains(topic.name.as_str())) {
-            let outcome = self.add_partitions(topic, &mut records);
+            let outcome = self.add_partitions(topic, quota, &mut records);
             results.push(result(&topic.name, outcome));
         }
         if let Err(error) = check_size(&records) {
@@ -44,6 +49,7 @@ impl Controller {
     fn add_partitions(
         &mut self,
         topic: &CreatePartitionsTopic,
+        quota: &mut dyn MutationQuota,
         records: &mut Vec<VersionedRecord>,
     ) -> Result<(), ControllerError> {
         let existing = self.image.topic(&topic.name).ok_or_else(ControllerError::unknown_topic)?;
@@ -60,6 +66,13 @@ impl Controller {
             )));
         }
         let additional = wanted - start;
+        if let Some(assignments) = topic.assignments.as_ref().filter(|assignments| assignments.len() != additional) {
+            return Err(ControllerError::InvalidReplicaAssignment(format!(
+                "Attempted to add {additional} additional partition(s), but only {} assignment(s) were specified.",
+                assignments.len()
+            )));
+        }
+        quota.take(additional)?;
         let first = PartitionIndex::try_from(start).unwrap_or(PartitionIndex::MAX);
         let Some(assignments) = &topic.assignments else {
             if additional > crate::controller::MAX_RECORDS {
@@ -74,12 +87,6 @@ impl Controller {
             }
             return Ok(());
         };
-        if assignments.len() != additional {
-            return Err(ControllerError::InvalidReplicaAssignment(format!(
-                "Attempted to add {additional} additional partition(s), but only {} assignment(s) were specified.",
-                assignments.len()
-            )));
-        }
         let mut added = Vec::with_capacity(additional);
         for (index, assignment) in (first..).zip(assignments) {
             self.check_assignment(&assignment.broker_ids, Some(replica_count))?;
@@ -184,7 +191,7 @@ impl Controller {
     }
 
     /// Where a broker puts a replica: known beforehand only if it has one directory.
-    fn default_directory(&self, id: BrokerId) -> Uuid {
+    pub(crate) fn default_directory(&self, id: BrokerId) -> Uuid {
         match self.image.broker(id).map(|broker| broker.log_dirs.as_slice()) {
             Some([]) | None => directory_id::MIGRATING,
             Some([only]) => *only,

@@ -14,8 +14,9 @@ use protocol::messages::create_topics_response::CreatableTopicResult;
 use protocol::messages::delete_topics_request::DeleteTopicState;
 use protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use protocol::messages::{
-    AllocateProducerIdsRequest, BrokerHeartbeatRequest, BrokerRegistrationRequest, CreatePartitionsRequest,
-    CreateTopicsRequest, DeleteTopicsRequest, IncrementalAlterConfigsRequest,
+    AllocateProducerIdsRequest, AlterClientQuotasRequest, BrokerHeartbeatRequest, BrokerRegistrationRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, IncrementalAlterConfigsRequest,
+    alter_client_quotas_request,
 };
 use protocol::{ErrorCode, Uuid};
 
@@ -193,7 +194,7 @@ fn deletion_is_by_name_or_id_and_frees_the_name() {
     let unknown = DeleteTopicState { name: Some("nope".to_owned()), ..Default::default() };
     let by_name = DeleteTopicState { name: Some("c".to_owned()), ..Default::default() };
     let request = DeleteTopicsRequest { topics: vec![by_id, unknown, by_name], ..Default::default() };
-    let outcome = controller.delete_topics(&request).expect("enabled");
+    let outcome = controller.delete_topics(&request, &mut Unlimited).expect("enabled");
     assert_eq!(outcome.records.len(), 2);
     let codes: Vec<_> =
         outcome.response.responses.iter().map(|response| ErrorCode::from_code(response.error_code)).collect();
@@ -208,8 +209,10 @@ fn partitions_only_grow() {
     let mut grow = |count| {
         let topics =
             vec![CreatePartitionsTopic { name: "t".to_owned(), count, assignments: None, ..Default::default() }];
-        let results =
-            controller.create_partitions(&CreatePartitionsRequest { topics, ..Default::default() }).response.results;
+        let results = controller
+            .create_partitions(&CreatePartitionsRequest { topics, ..Default::default() }, &mut Unlimited)
+            .response
+            .results;
         (ErrorCode::from_code(results[0].error_code), results[0].error_message.clone().unwrap_or_default())
     };
     assert_eq!(grow(2), (ErrorCode::InvalidPartitions, "Topic already has 2 partition(s).".to_owned()));
@@ -331,4 +334,72 @@ fn producer_id_blocks_never_overlap() {
     assert_eq!((first.producer_id_start, first.producer_id_len, second.producer_id_start), (0, 1000, 1000));
     let stale = AllocateProducerIdsRequest { broker_id: 1, broker_epoch: -5, ..Default::default() };
     assert_eq!(controller.allocate_producer_ids(&stale).expect_err("stale").code(), ErrorCode::StaleBrokerEpoch);
+}
+
+/// Allows as many partitions as it holds.
+struct Allowance(usize);
+
+impl MutationQuota for Allowance {
+    fn take(&mut self, partitions: usize) -> Result<(), ControllerError> {
+        self.0 = self.0.checked_sub(partitions).ok_or(ControllerError::ThrottlingQuotaExceeded)?;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_client_over_its_quota_is_refused_topic_by_topic() {
+    let mut controller = running();
+    let topics = ["a", "b", "c"].map(|name| topic(name, 2, 1)).to_vec();
+    let mut quota = Allowance(4);
+    let outcome = controller.create_topics_within(&CreateTopicsRequest { topics, ..Default::default() }, &mut quota);
+    let codes: Vec<_> = outcome.response.topics.iter().map(|topic| topic.error_code).collect();
+    assert_eq!(codes, [0, 0, ErrorCode::ThrottlingQuotaExceeded.code()]);
+    let topic_names = vec!["a".to_owned(), "b".to_owned()];
+    let request = DeleteTopicsRequest { topic_names, ..Default::default() };
+    let deleted = controller.delete_topics(&request, &mut Allowance(2)).expect("enabled");
+    let codes: Vec<_> = deleted.response.responses.iter().map(|topic| topic.error_code).collect();
+    assert_eq!((codes.as_slice(), deleted.records.len()), (&[0, ErrorCode::ThrottlingQuotaExceeded.code()][..], 1));
+}
+
+fn quota_request(entity: &[(&str, Option<&str>)], key: &str, value: Option<f64>) -> AlterClientQuotasRequest {
+    let part = |(kind, name): &(&str, Option<&str>)| alter_client_quotas_request::EntityData {
+        entity_type: (*kind).to_owned(),
+        entity_name: name.map(str::to_owned),
+        ..Default::default()
+    };
+    let op = alter_client_quotas_request::OpData {
+        key: key.to_owned(),
+        value: value.unwrap_or(0.0),
+        remove: value.is_none(),
+        ..Default::default()
+    };
+    let entity = entity.iter().map(part).collect();
+    let entry = alter_client_quotas_request::EntryData { entity, ops: vec![op], ..Default::default() };
+    AlterClientQuotasRequest { entries: vec![entry], ..Default::default() }
+}
+
+#[test]
+fn quotas_are_checked_with_kafkas_text_and_written_only_if_they_change() {
+    let mut controller = controller();
+    let mut alter = |entity: &[(&str, Option<&str>)], key: &str, value: Option<f64>| {
+        let request = quota_request(entity, key, value);
+        let outcome = controller.alter_client_quotas(&request, &|host| host != "nowhere").expect("small");
+        (outcome.records.len(), outcome.response.entries[0].error_message.clone().unwrap_or_default())
+    };
+    let user: &[(&str, Option<&str>)] = &[("user", None), ("client-id", Some("c"))];
+    assert_eq!(alter(user, "producer_byte_rate", Some(1024.0)), (1, String::new()));
+    assert_eq!(alter(user, "producer_byte_rate", Some(1024.0)), (0, String::new()));
+    assert_eq!(alter(user, "producer_byte_rate", None), (1, String::new()));
+    assert_eq!(alter(user, "producer_byte_rate", None), (0, String::new()));
+    let refused = |text: &str| (0, text.to_owned());
+    let rate = "producer_byte_rate";
+    assert_eq!(alter(user, "nope", Some(1.0)), refused("Invalid configuration key nope"));
+    assert_eq!(alter(user, rate, Some(-1.0)), refused("Quota producer_byte_rate must be greater than 0"));
+    assert_eq!(alter(user, rate, Some(1.5)), refused("producer_byte_rate cannot be a fractional value."));
+    assert_eq!(alter(&[], rate, Some(1.0)), refused("Invalid empty client quota entity"));
+    assert_eq!(alter(&[("user", Some(""))], rate, Some(1.0)), refused("Empty user not supported"));
+    assert_eq!(alter(&[("group", None)], rate, Some(1.0)), refused("Unhandled client quota entity type: group"));
+    let ip: &[(&str, Option<&str>)] = &[("ip", Some("nowhere"))];
+    let text = "nowhere is not a valid IP or resolvable host.";
+    assert_eq!(alter(ip, "connection_creation_rate", Some(1.0)), refused(text));
 }

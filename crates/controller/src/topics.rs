@@ -17,12 +17,22 @@ use protocol::{ErrorCode, Uuid};
 use crate::ControllerError;
 use crate::controller::{Controller, MAX_RECORDS, Outcome, check_size, config_record};
 use crate::error::code_and_message;
+use crate::mutations::{MutationQuota, Unlimited};
 use crate::placement::place;
 use crate::topic_name::{CLUSTER_METADATA, collision_name, validate_topic_name};
 
 impl Controller {
-    /// Creates topics; each one succeeds or fails for itself.
+    /// Creates topics for the node itself; each one succeeds or fails for itself.
     pub fn create_topics(&mut self, request: &CreateTopicsRequest) -> Outcome<CreateTopicsResponse> {
+        self.create_topics_within(request, &mut Unlimited)
+    }
+
+    /// Creates topics for a client within its quota; each one succeeds or fails for itself.
+    pub fn create_topics_within(
+        &mut self,
+        request: &CreateTopicsRequest,
+        quota: &mut dyn MutationQuota,
+    ) -> Outcome<CreateTopicsResponse> {
         if self.requested_partitions(request) > MAX_RECORDS as i64 {
             let error = ControllerError::PolicyViolation("Excessively large number of partitions per request.");
             return self.refuse_topics(request, &error);
@@ -31,7 +41,7 @@ impl Controller {
         let mut records = Vec::new();
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in request.topics.iter().filter(|topic| !duplicates.contains(topic.name.as_str())) {
-            topics.push(match self.create_topic(topic, &mut records) {
+            topics.push(match self.create_topic(topic, quota, &mut records) {
                 Ok(result) => result,
                 Err(error) => failed_topic(&topic.name, &error),
             });
@@ -67,6 +77,7 @@ impl Controller {
     fn create_topic(
         &mut self,
         topic: &CreatableTopic,
+        quota: &mut dyn MutationQuota,
         records: &mut Vec<VersionedRecord>,
     ) -> Result<CreatableTopicResult, ControllerError> {
         if topic.name == CLUSTER_METADATA {
@@ -86,6 +97,7 @@ impl Controller {
         let resource = ConfigResource::topic(&topic.name);
         self.check_new_topic_config(&resource, &configs)?;
         let partitions = self.new_partitions(topic)?;
+        quota.take(partitions.len())?;
         let topic_id = self.random.uuid();
         let record = TopicRecord { name: topic.name.clone(), topic_id, ..Default::default() };
         records.push(VersionedRecord::new(record, 0));
@@ -187,12 +199,13 @@ impl Controller {
         Ok(partitions)
     }
 
-    /// Deletes topics by name or id; each one succeeds or fails for itself.
+    /// Deletes topics by name or id for a client within its quota; each one succeeds or fails for itself.
     /// # Errors
     /// [`ControllerError::TopicDeletionDisabled`] if `delete.topic.enable` is false.
     pub fn delete_topics(
         &mut self,
         request: &DeleteTopicsRequest,
+        quota: &mut dyn MutationQuota,
     ) -> Result<Outcome<DeleteTopicsResponse>, ControllerError> {
         if !self.config.delete_topic_enable() {
             return Err(ControllerError::TopicDeletionDisabled);
@@ -200,16 +213,17 @@ impl Controller {
         let mut deletion = Deletion::default();
         deletion.read(request);
         let ids: Vec<(Option<String>, Uuid)> = self.topics_to_delete(&mut deletion);
-        let records: Vec<VersionedRecord> = ids
-            .iter()
-            .map(|(_, topic_id)| {
-                VersionedRecord::new(RemoveTopicRecord { topic_id: *topic_id, ..Default::default() }, 0)
-            })
-            .collect();
-        check_size(&records)?;
+        let mut records = Vec::new();
         for (name, topic_id) in ids {
-            deletion.respond(name, topic_id, Ok(()));
+            let partitions = self.image.topic_by_id(topic_id).map_or(0, |topic| topic.partitions.len());
+            let result = quota.take(partitions);
+            if result.is_ok() {
+                let record = RemoveTopicRecord { topic_id, ..Default::default() };
+                records.push(VersionedRecord::new(record, 0));
+            }
+            deletion.respond(name, topic_id, result);
         }
+        check_size(&records)?;
         let response = DeleteTopicsResponse { responses: deletion.responses, ..Default::default() };
         Ok(self.commit(records, response, true))
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use bytes::Bytes;
 use protocol::Uuid;
 use protocol::messages::voters_record::{Endpoint, KRaftVersionFeature, Voter};
-use protocol::messages::{FeatureLevelRecord, KRaftVersionRecord, VotersRecord};
+use protocol::messages::{FeatureLevelRecord, KRaftVersionRecord, UserScramCredentialRecord, VotersRecord};
 use protocol::record::ControlRecord;
 use protocol::types::{BrokerId, TimestampMs};
 
@@ -131,12 +131,28 @@ impl fmt::Display for BootstrapMetadata {
                 MetadataRecord::FeatureLevel(feature) => {
                     write!(f, "FeatureLevelRecord(name='{}', featureLevel={})", feature.name, feature.feature_level)?;
                 }
+                MetadataRecord::UserScramCredential(credential) => write_credential(credential, f)?,
                 other => write!(f, "{other:?}")?,
             }
             write!(f, " at version {})", record.version)?;
         }
         write!(f, "], metadataVersionLevel={}, source={})", self.feature_level(METADATA_VERSION), self.source)
     }
+}
+
+/// As Java prints the record: bytes as signed numbers.
+fn write_credential(credential: &UserScramCredentialRecord, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let signed = |bytes: &Bytes| -> Vec<i8> { bytes.iter().map(|byte| byte.cast_signed()).collect() };
+    write!(
+        f,
+        "UserScramCredentialRecord(name='{}', mechanism={}, salt={:?}, storedKey={:?}, serverKey={:?}, iterations={})",
+        credential.name,
+        credential.mechanism,
+        signed(&credential.salt),
+        signed(&credential.stored_key),
+        signed(&credential.server_key),
+        credential.iterations
+    )
 }
 
 fn feature_record(name: &str, feature_level: i16) -> VersionedRecord {

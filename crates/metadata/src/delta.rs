@@ -14,7 +14,7 @@ use protocol::{TopicPartition, Uuid};
 use crate::MetadataError;
 use crate::broker::BrokerRegistration;
 use crate::features::METADATA_VERSION;
-use crate::image::{ClusterImage, ConfigResource, KeptRecords, ResourceType, TopicImage};
+use crate::image::{ClusterImage, ConfigResource, KeptRecords, QuotaEntity, ResourceType, TopicImage};
 use crate::partition::PartitionRegistration;
 use crate::record::MetadataRecord;
 
@@ -36,6 +36,8 @@ pub struct ImageDelta {
     pub changed_brokers: BTreeSet<BrokerId>,
     /// Whether the level of a feature changed.
     pub features_changed: bool,
+    /// Whether a client quota changed.
+    pub quotas_changed: bool,
 }
 
 /// What changed for the replicas of one broker.
@@ -130,8 +132,8 @@ impl ClusterImage {
                 }
             }
             MetadataRecord::ProducerIds(record) => self.next_producer_id = record.next_producer_id,
-            MetadataRecord::ClientQuota(_)
-            | MetadataRecord::AccessControlEntry(_)
+            MetadataRecord::ClientQuota(record) => self.apply_quota(record, delta),
+            MetadataRecord::AccessControlEntry(_)
             | MetadataRecord::RemoveAccessControlEntry(_)
             | MetadataRecord::UserScramCredential(_)
             | MetadataRecord::RemoveUserScramCredential(_)
@@ -265,6 +267,22 @@ impl ClusterImage {
         delta.changed_configs.insert(resource);
     }
 
+    fn apply_quota(&mut self, record: &ClientQuotaRecord, delta: &mut ImageDelta) {
+        let parts = record.entity.iter().map(|part| (part.entity_type.clone(), part.entity_name.clone()));
+        let entity: QuotaEntity = parts.collect();
+        let quotas = Arc::make_mut(&mut self.client_quotas);
+        let values = quotas.entry(entity.clone()).or_default();
+        if record.remove {
+            values.remove(&record.key);
+        } else {
+            values.insert(record.key.clone(), record.value);
+        }
+        if values.is_empty() {
+            quotas.remove(&entity);
+        }
+        delta.quotas_changed = true;
+    }
+
     fn change_broker(
         &mut self,
         id: BrokerId,
@@ -294,7 +312,6 @@ impl ClusterImage {
 impl KeptRecords {
     fn apply(&mut self, record: &MetadataRecord) {
         match record {
-            MetadataRecord::ClientQuota(record) => self.apply_quota(record),
             MetadataRecord::AccessControlEntry(record) => {
                 self.acls.insert(record.id, record.clone());
             }
@@ -314,16 +331,6 @@ impl KeptRecords {
                 self.delegation_tokens.remove(&record.token_id);
             }
             _ => {}
-        }
-    }
-
-    fn apply_quota(&mut self, record: &ClientQuotaRecord) {
-        let parts = record.entity.iter().map(|part| (part.entity_type.clone(), part.entity_name.clone()));
-        let key = (parts.collect(), record.key.clone());
-        if record.remove {
-            self.client_quotas.remove(&key);
-        } else {
-            self.client_quotas.insert(key, record.value);
         }
     }
 }

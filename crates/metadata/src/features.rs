@@ -54,6 +54,14 @@ impl MetadataVersion {
         RELEASES[usize::from((self.0 - Self::MINIMUM.0).unsigned_abs())]
     }
 
+    /// Whether records changed after the version `before`.
+    #[must_use]
+    pub fn changed_since(self, before: Self) -> bool {
+        /// Levels that brought new records or fields.
+        const CHANGED: [i16; 9] = [7, 8, 11, 13, 14, 15, 17, 23, 30];
+        CHANGED.iter().any(|level| (before.0 + 1..=self.0).contains(level))
+    }
+
     fn is_elr_supported(self) -> bool {
         self.0 >= 23
     }
@@ -62,6 +70,12 @@ impl MetadataVersion {
     #[must_use]
     pub fn is_directory_assignment_supported(self) -> bool {
         self.0 >= 17
+    }
+
+    /// Whether SCRAM credentials are kept in the metadata log (KIP-900).
+    #[must_use]
+    pub fn is_scram_supported(self) -> bool {
+        self.0 >= 11
     }
 
     /// Whether bootstrap records are written as a transaction (KIP-868).

@@ -136,13 +136,15 @@ impl Provenance {
     pub const EMPTY: Self = Self { last_offset: -1, last_epoch: -1, last_timestamp: -1 };
 }
 
-/// Type and name of the parts of a quota's entity, and the quota's name.
-pub(crate) type QuotaKey = (Vec<(String, Option<String>)>, String);
+/// Whom quotas are for: types such as `user` with names; no name is the type's default (`ClientQuotaEntity`).
+pub type QuotaEntity = BTreeMap<String, Option<String>>;
+
+/// Quotas of one entity by their keys.
+pub type QuotaValues = BTreeMap<String, f64>;
 
 /// What Ottla keeps for the cluster but does not act on yet. Written again by every snapshot.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct KeptRecords {
-    pub(crate) client_quotas: BTreeMap<QuotaKey, f64>,
     pub(crate) acls: BTreeMap<Uuid, AccessControlEntryRecord>,
     pub(crate) scram: BTreeMap<(String, i8), UserScramCredentialRecord>,
     pub(crate) delegation_tokens: BTreeMap<String, DelegationTokenRecord>,
@@ -161,6 +163,7 @@ pub struct ClusterImage {
     pub(crate) configs: CowMap<ConfigResource, Arc<ConfigMap>>,
     pub(crate) features: Arc<BTreeMap<String, i16>>,
     pub(crate) next_producer_id: ProducerId,
+    pub(crate) client_quotas: Arc<BTreeMap<QuotaEntity, QuotaValues>>,
     pub(crate) kept: Arc<KeptRecords>,
 }
 
@@ -176,6 +179,7 @@ impl Default for ClusterImage {
             configs: CowMap::default(),
             features: Arc::default(),
             next_producer_id: -1,
+            client_quotas: Arc::default(),
             kept: Arc::default(),
         }
     }
@@ -271,6 +275,23 @@ impl ClusterImage {
     #[must_use]
     pub fn is_elr_enabled(&self) -> bool {
         self.feature_level(ELIGIBLE_LEADER_REPLICAS_VERSION) >= 1
+    }
+
+    /// All client quotas in order of their entities.
+    #[must_use]
+    pub fn client_quotas(&self) -> &BTreeMap<QuotaEntity, QuotaValues> {
+        &self.client_quotas
+    }
+
+    /// The SCRAM credential of a user for a mechanism's code.
+    #[must_use]
+    pub fn scram_credential(&self, user: &str, mechanism: i8) -> Option<&UserScramCredentialRecord> {
+        self.kept.scram.get(&(user.to_owned(), mechanism))
+    }
+
+    /// All SCRAM credentials in order of users and mechanisms.
+    pub fn scram_credentials(&self) -> impl Iterator<Item = &UserScramCredentialRecord> {
+        self.kept.scram.values()
     }
 
     /// The next producer id that no broker has yet; -1 before the first block.

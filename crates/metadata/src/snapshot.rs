@@ -4,7 +4,7 @@ use protocol::messages::client_quota_record::EntityData;
 use protocol::messages::{ClientQuotaRecord, ConfigRecord, FeatureLevelRecord, ProducerIdsRecord, TopicRecord};
 
 use crate::features::METADATA_VERSION;
-use crate::image::ClusterImage;
+use crate::image::{ClusterImage, QuotaEntity};
 use crate::record::VersionedRecord;
 
 /// All records that make an image.
@@ -62,16 +62,11 @@ fn write_configs(image: &ClusterImage, records: &mut Vec<VersionedRecord>) {
 
 fn write_kept(image: &ClusterImage, records: &mut Vec<VersionedRecord>) {
     let kept = &image.kept;
-    let quotas = kept.client_quotas.iter().map(|((entity, key), value)| {
-        let part = |(entity_type, entity_name): &(String, Option<String>)| EntityData {
-            entity_type: entity_type.clone(),
-            entity_name: entity_name.clone(),
-            ..Default::default()
-        };
-        let entity = entity.iter().map(part).collect();
-        ClientQuotaRecord { entity, key: key.clone(), value: *value, remove: false, ..Default::default() }
-    });
-    records.extend(quotas.map(|record| VersionedRecord::new(record, 0)));
+    let quotas = image
+        .client_quotas()
+        .iter()
+        .flat_map(|(entity, values)| values.iter().map(|(key, value)| quota_record(entity, key, Some(*value))));
+    records.extend(quotas);
     if image.next_producer_id() >= 0 {
         let record = ProducerIdsRecord {
             broker_id: -1,
@@ -84,4 +79,22 @@ fn write_kept(image: &ClusterImage, records: &mut Vec<VersionedRecord>) {
     records.extend(kept.acls.values().map(|record| VersionedRecord::new(record.clone(), 0)));
     records.extend(kept.scram.values().map(|record| VersionedRecord::new(record.clone(), 0)));
     records.extend(kept.delegation_tokens.values().map(|record| VersionedRecord::new(record.clone(), 0)));
+}
+
+/// The record that sets a client quota, or removes it.
+#[must_use]
+pub fn quota_record(entity: &QuotaEntity, key: &str, value: Option<f64>) -> VersionedRecord {
+    let part = |(entity_type, entity_name): (&String, &Option<String>)| EntityData {
+        entity_type: entity_type.clone(),
+        entity_name: entity_name.clone(),
+        ..Default::default()
+    };
+    let record = ClientQuotaRecord {
+        entity: entity.iter().map(part).collect(),
+        key: key.to_owned(),
+        value: value.unwrap_or(0.0),
+        remove: value.is_none(),
+        ..Default::default()
+    };
+    VersionedRecord::new(record, 0)
 }

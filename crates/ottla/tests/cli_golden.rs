@@ -16,8 +16,9 @@ use regex::Regex;
 use support::{Broker, fresh_dir};
 
 /// Kafka's classes behind the tools.
-const CLASSES: [(&str, &str); 16] = [
+const CLASSES: [(&str, &str); 19] = [
     ("broker-api-versions", "org.apache.kafka.tools.BrokerApiVersionsCommand"),
+    ("client-metrics", "org.apache.kafka.tools.ClientMetricsCommand"),
     ("cluster", "org.apache.kafka.tools.ClusterTool"),
     ("configs", "kafka.admin.ConfigCommand"),
     ("console-consumer", "org.apache.kafka.tools.consumer.ConsoleConsumer"),
@@ -27,7 +28,9 @@ const CLASSES: [(&str, &str); 16] = [
     ("delete-records", "org.apache.kafka.tools.DeleteRecordsCommand"),
     ("dump-log", "org.apache.kafka.tools.DumpLogSegments"),
     ("e2e-latency", "org.apache.kafka.tools.EndToEndLatency"),
+    ("features", "org.apache.kafka.tools.FeatureCommand"),
     ("get-offsets", "org.apache.kafka.tools.GetOffsetShell"),
+    ("leader-election", "org.apache.kafka.tools.LeaderElectionCommand"),
     ("log-dirs", "org.apache.kafka.tools.LogDirsCommand"),
     ("metadata-quorum", "org.apache.kafka.tools.MetadataQuorumCommand"),
     ("producer-perf-test", "org.apache.kafka.tools.ProducerPerformance"),
@@ -248,4 +251,56 @@ fn records_go_in_and_out_as_with_kafka() {
 #[test]
 fn groups_are_shown_and_moved_as_with_kafka() {
     check_online("groups");
+}
+
+#[test]
+fn quotas_features_and_the_rest_are_shown_as_kafkas() {
+    check_online("surface");
+}
+
+/// APIs that Apache Kafka serves and Ottla does not yet.
+const MISSING: [&str; 24] = [
+    "AddOffsetsToTxn",
+    "AddPartitionsToTxn",
+    "AlterReplicaLogDirs",
+    "AlterShareGroupOffsets",
+    "ConsumerGroupDescribe",
+    "ConsumerGroupHeartbeat",
+    "DeleteShareGroupOffsets",
+    "DeleteShareGroupState",
+    "DescribeShareGroupOffsets",
+    "DescribeTransactions",
+    "EndTxn",
+    "InitializeShareGroupState",
+    "ListTransactions",
+    "ReadShareGroupState",
+    "ReadShareGroupStateSummary",
+    "ShareAcknowledge",
+    "ShareFetch",
+    "ShareGroupDescribe",
+    "ShareGroupHeartbeat",
+    "StreamsGroupDescribe",
+    "StreamsGroupHeartbeat",
+    "TxnOffsetCommit",
+    "WriteShareGroupState",
+    "WriteTxnMarkers",
+];
+
+/// `golden/api_versions.txt` is what `kafka-broker-api-versions.sh` prints of Apache Kafka 4.3.1.
+#[test]
+fn the_table_of_apis_is_kafkas_but_for_those_that_are_missing() {
+    let broker = Broker::fresh("golden-api-versions", &[]);
+    let case = Case { line: "broker-api-versions --bootstrap-server BROKER".to_owned(), text: String::new() };
+    let answer = run(&case, &broker.address, &work_dir("golden-api-versions-files"));
+    let apis = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(|line| line.trim().trim_end_matches(',').to_owned());
+        lines.filter(|line| line.contains("): ")).collect()
+    };
+    let (ours, kafkas) = (apis(&answer.stdout), apis(&fs::read_to_string(golden("api_versions.txt")).unwrap()));
+    let is_missing = |line: &str| MISSING.iter().any(|name| line.starts_with(&format!("{name}(")));
+    let wrong: Vec<&String> = kafkas.iter().filter(|line| !ours.contains(line) && !is_missing(line)).collect();
+    assert!(wrong.is_empty() && kafkas.len() > 70, "{wrong:?}");
+    let extra: Vec<&String> =
+        ours.iter().filter(|line| !kafkas.contains(line) && !line.contains("UNSUPPORTED")).collect();
+    assert!(extra.is_empty(), "{extra:?}");
 }

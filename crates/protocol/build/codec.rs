@@ -113,8 +113,9 @@ impl<'a> Message<'a> {
         fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {{
             check_encode::<Self>(version)?;
             self.write(w, version)
-        }}
-    }}"
+        }}{}
+    }}",
+            if spec.kind == "response" { self.throttle_fns() } else { "" }
         );
         if spec.kind == "request" {
             let base = name.trim_end_matches("Request");
@@ -134,6 +135,20 @@ impl<'a> Message<'a> {
     }}"
             );
         }
+    }
+
+    /// Access to the field that tells a client for how long it is muted, where the response has it.
+    fn throttle_fns(&self) -> &'static str {
+        if !self.spec.fields.iter().any(|field| field.name == "ThrottleTimeMs") {
+            return "";
+        }
+        "
+        fn throttle_time_ms(&self) -> i32 {
+            self.throttle_time_ms
+        }
+        fn set_throttle_time_ms(&mut self, throttle_time_ms: i32) {
+            self.throttle_time_ms = throttle_time_ms;
+        }"
     }
 
     fn is_flexible_ever(&self) -> bool {

@@ -33,6 +33,14 @@ pub trait Message: Sized + Default + Clone + std::fmt::Debug + PartialEq {
     /// If the version cannot carry a value that is set.
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError>;
 
+    /// For how long the client is throttled; 0 for messages that cannot tell.
+    fn throttle_time_ms(&self) -> i32 {
+        0
+    }
+
+    /// Says for how long the client is throttled, where the message can tell.
+    fn set_throttle_time_ms(&mut self, _throttle_time_ms: i32) {}
+
     /// Reads one message from the start of `bytes`.
     /// # Errors
     /// As [`Message::decode`].

@@ -48,6 +48,8 @@ struct Task {
     replies: VecDeque<Slot>,
     writer: ResponseWriter,
     idle: std::pin::Pin<Box<Sleep>>,
+    /// Set while the client is throttled: nothing more is read or handled (KIP-219).
+    muted: Option<std::pin::Pin<Box<Sleep>>>,
     active: bool,
     eof: bool,
 }
@@ -90,6 +92,7 @@ pub(crate) async fn serve(
         replies: VecDeque::new(),
         writer: ResponseWriter::default(),
         idle,
+        muted: None,
         active: false,
         eof: false,
     };
@@ -151,7 +154,7 @@ impl Task {
     fn check_idle(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         while self.idle.as_mut().poll(cx).is_ready() {
             // Progress is only noted, the timer is moved when it fires: moving it at each request would cost more.
-            if !self.active && self.replies.is_empty() {
+            if !self.active && self.replies.is_empty() && self.muted.is_none() {
                 return Err(End::Idle);
             }
             self.active = false;
@@ -174,7 +177,7 @@ impl Task {
                     }
                 }
                 if let Some(Slot::Ready(response)) = self.replies.pop_front() {
-                    self.writer.push(response);
+                    self.push(response);
                     moved = true;
                 }
             }
@@ -191,6 +194,14 @@ impl Task {
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         if self.eof || self.replies.len() >= MAX_IN_FLIGHT || self.writer.waiting() >= MAX_WAITING_BYTES {
             return Ok(false);
+        }
+        if let Some(muted) = &mut self.muted {
+            if muted.as_mut().poll(cx).is_pending() {
+                return Ok(false);
+            }
+            self.muted = None;
+            self.handle_frames()?;
+            return Ok(true);
         }
         // One byte past the frame would pull the next frame into this one's buffer, so a large frame is read exactly.
         let wanted = self.frame_wanted()?;
@@ -254,7 +265,7 @@ impl Task {
 
     fn handle_frames(&mut self) -> Result<(), End> {
         while let Some(length) = self.frame_length()? {
-            if self.incoming.len() < length + 4 {
+            if self.muted.is_some() || self.incoming.len() < length + 4 {
                 break;
             }
             self.incoming.advance(4);
@@ -266,12 +277,24 @@ impl Task {
 
     fn handle(&mut self, frame: Bytes) -> Result<(), End> {
         match self.broker.handle(&self.connection, frame) {
-            Handled::Now(response) if self.replies.is_empty() => self.writer.push(response),
+            Handled::Now(response) if self.replies.is_empty() => self.push(response),
             Handled::Now(response) => self.replies.push_back(Slot::Ready(response)),
             Handled::Later(future) => self.replies.push_back(Slot::Waiting(future)),
             Handled::Nothing => {}
+            Handled::Muted(mute_ms) => self.mute(mute_ms),
             Handled::Close(reason) => return Err(reason.into()),
         }
         Ok(())
+    }
+
+    fn push(&mut self, response: Response) {
+        self.mute(response.mute_ms);
+        self.writer.push(response);
+    }
+
+    fn mute(&mut self, mute_ms: u32) {
+        if mute_ms > 0 {
+            self.muted = Some(Box::pin(tokio::time::sleep(Duration::from_millis(u64::from(mute_ms)))));
+        }
     }
 }

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use broker::{Audience, Broker, Connection};
+use broker::{Audience, Broker, Connection, Gate};
+use metadata::config::{BrokerConfig, Value};
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,6 +19,9 @@ use crate::start::StartError;
 
 /// Pending connections that the kernel holds (`socket.listen.backlog.size` is raised to this: a burst of clients is cheap here).
 const BACKLOG: i32 = 4096;
+
+/// Connections over their address's quota that are kept waiting at the same time.
+const MAX_DELAYED: usize = 10_000;
 
 /// What all listeners share.
 pub(crate) struct Limits {
@@ -33,6 +38,7 @@ pub(crate) struct Limits {
     /// `connections.max.idle.ms`.
     pub(crate) idle_ms: u64,
     open: AtomicUsize,
+    delayed: AtomicUsize,
     per_ip: Mutex<HashMap<IpAddr, usize>>,
     next_id: AtomicU64,
 }
@@ -48,9 +54,24 @@ impl Limits {
             receive_buffer: None,
             idle_ms: 600_000,
             open: AtomicUsize::new(0),
+            delayed: AtomicUsize::new(0),
             per_ip: Mutex::new(HashMap::new()),
             next_id: AtomicU64::new(1),
         }
+    }
+
+    /// Leaves a connection unanswered for a while before it is closed: a client that is closed at once comes back at once.
+    fn close_later(self: &Arc<Self>, stream: TcpStream, wait: Duration) {
+        if self.delayed.fetch_add(1, Ordering::Relaxed) >= MAX_DELAYED {
+            self.delayed.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        let limits = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            drop(stream);
+            limits.delayed.fetch_sub(1, Ordering::Relaxed);
+        });
     }
 
     fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Admission> {
@@ -117,6 +138,14 @@ pub(crate) async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
+                let gate = gate(&broker.config(), &name, audience);
+                if let Some(wait_ms) = broker.quotas().connection_wait_ms(gate, broker.monotonic_ms()) {
+                    tokio::time::sleep(milliseconds(wait_ms)).await;
+                }
+                if let Some(wait_ms) = broker.quotas().connection_refuse_ms(gate, peer.ip(), broker.monotonic_ms()) {
+                    limits.close_later(stream, milliseconds(wait_ms));
+                    continue;
+                }
                 let Some(admission) = limits.admit(peer.ip()) else {
                     debug!(%peer, "refused a connection over the limit");
                     continue;
@@ -124,6 +153,7 @@ pub(crate) async fn accept(
                 let connection = Arc::new(Connection {
                     id: limits.next_id.fetch_add(1, Ordering::Relaxed),
                     peer: peer.ip(),
+                    peer_port: peer.port(),
                     listener: name.clone(),
                     audience,
                     software: parking_lot::Mutex::default(),
@@ -139,10 +169,27 @@ pub(crate) async fn accept(
             Err(error) => {
                 // Out of descriptors: the connections that are open go on, and one that closes makes room.
                 warn!(%error, listener = name, "could not accept a connection");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
+}
+
+fn milliseconds(count: i64) -> Duration {
+    Duration::from_millis(u64::try_from(count).unwrap_or(0))
+}
+
+/// The limits of a listener as they are now: both change dynamically.
+fn gate<'a>(config: &BrokerConfig, listener: &'a str, audience: Audience) -> Gate<'a> {
+    const RATE: &str = "max.connection.creation.rate";
+    let limit = |rate: i32| (rate < i32::MAX).then(|| f64::from(rate));
+    let node = match config.value(RATE) {
+        Some(Value::Int(rate)) => limit(*rate),
+        _ => None,
+    };
+    let name = format!("listener.name.{}.{RATE}", listener.to_lowercase());
+    let own = config.originals().get(&name).and_then(|rate| limit(rate.trim().parse().ok()?));
+    Gate { listener, audience, node_limit: node, listener_limit: own }
 }
 
 fn configure(stream: &TcpStream, limits: &Limits) {

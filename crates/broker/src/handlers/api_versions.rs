@@ -40,7 +40,7 @@ pub(crate) fn handle(
         ..Default::default()
     });
     Reply::Now(ApiVersionsResponse {
-        api_keys: served(context.connection.audience).map(api_version).collect(),
+        api_keys: served(broker, context.connection.audience).map(api_version).collect(),
         supported_features: supported_features.collect(),
         finalized_features_epoch: features.epoch,
         finalized_features: finalized_features.collect(),

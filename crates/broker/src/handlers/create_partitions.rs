@@ -9,14 +9,21 @@ use crate::Broker;
 use crate::dispatch::{Reply, RequestContext};
 use crate::quorum::Refusal;
 
+/// First version whose clients know that partitions over their quota are refused (KIP-599).
+const FIRST_REFUSED: i16 = 3;
+
 pub(crate) fn handle(
     broker: &Arc<Broker>,
-    _: &RequestContext,
+    context: &RequestContext,
     request: CreatePartitionsRequest,
 ) -> Reply<CreatePartitionsResponse> {
     let names: Vec<String> = request.topics.iter().map(|topic| topic.name.clone()).collect();
+    let context = context.clone();
     let created = broker.blocking(move |broker| {
-        broker.quorum().submit(broker, |controller, _| Ok(controller.create_partitions(&request)))
+        let mut quota = broker.quotas().mutations(&context, FIRST_REFUSED, broker.monotonic_ms());
+        let created =
+            broker.quorum().submit(broker, |controller, _| Ok(controller.create_partitions(&request, &mut quota)));
+        created.map(|response| CreatePartitionsResponse { throttle_time_ms: quota.throttle_ms(), ..response })
     });
     Reply::Later(Box::pin(async move {
         match created.await.unwrap_or_else(|| Err(Refusal::stopping())) {

@@ -10,6 +10,8 @@ use crate::Broker;
 use crate::dispatch::{Reply, RequestContext};
 use crate::quorum::Refusal;
 
+/// First version whose clients know that a deletion over their quota is refused (KIP-599).
+const FIRST_REFUSED: i16 = 5;
 /// First version that knows `TOPIC_DELETION_DISABLED`.
 const FIRST_WITH_DISABLED: i16 = 3;
 
@@ -19,9 +21,13 @@ pub(crate) fn handle(
     request: DeleteTopicsRequest,
 ) -> Reply<DeleteTopicsResponse> {
     let version = context.version;
+    let context = context.clone();
     let deleted = broker.blocking(move |broker| {
-        let result = broker.quorum().submit(broker, |controller, _| controller.delete_topics(&request));
-        result.unwrap_or_else(|refusal| refused(&request, refusal, version))
+        let mut quota = broker.quotas().mutations(&context, FIRST_REFUSED, broker.monotonic_ms());
+        let result = broker.quorum().submit(broker, |controller, _| controller.delete_topics(&request, &mut quota));
+        let mut response = result.unwrap_or_else(|refusal| refused(&request, refusal, version));
+        response.throttle_time_ms = quota.throttle_ms();
+        response
     });
     Reply::Later(Box::pin(async move { deleted.await.unwrap_or_default() }))
 }

@@ -34,7 +34,7 @@ pub(crate) fn handle(
     let mut first_partition = 0;
     if let Some(cursor) = &request.cursor {
         if cursor.partition_index < 0 {
-            return Reply::Close;
+            return Reply::Now(refused(&request));
         }
         names.retain(|name| *name >= cursor.topic_name);
         if names.first() == Some(&cursor.topic_name) {
@@ -58,6 +58,16 @@ pub(crate) fn handle(
         }
     }
     Reply::Now(response)
+}
+
+/// Nobody can go on from a partition that cannot be.
+fn refused(request: &DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
+    let topics = request.topics.iter().map(|topic| DescribeTopicPartitionsResponseTopic {
+        error_code: ErrorCode::InvalidRequest.code(),
+        name: Some(topic.name.clone()),
+        ..Default::default()
+    });
+    DescribeTopicPartitionsResponse { topics: topics.collect(), ..Default::default() }
 }
 
 /// At most `limit` partitions of a topic, and the next one if there are more.

@@ -12,10 +12,11 @@ use protocol::{DecodeError, ErrorCode, Message, Reader, Records};
 use storage::{FileSlice, ReadError};
 
 use crate::Broker;
-use crate::dispatch::{CloseReason, Handled, RequestContext, Response};
+use crate::dispatch::{CloseReason, Handled, RequestContext, Response, mute_ms};
 use crate::fetch_session::{FetchContext, FetchEntry, FetchKey, MAX_PARTITIONS, SessionRequest};
 use crate::partition::Partition;
 use crate::purgatory::Waiter;
+use crate::quotas::QuotaKind;
 
 /// What a decoded request may occupy: enough for those that are not refused.
 const DECODE_BUDGET: usize = 2 * MAX_PARTITIONS * size_of::<FetchPartition>();
@@ -71,7 +72,9 @@ pub(crate) fn handle_frame(broker: &Arc<Broker>, context: RequestContext, reader
     let limits = Limits {
         max_wait_ms: i64::from(request.max_wait_ms),
         min_bytes: u64::try_from(request.min_bytes).unwrap_or(0),
-        max_bytes: u64::try_from(request.max_bytes.min(broker.config().fetch_max_bytes())).unwrap_or(0),
+        max_bytes: u64::try_from(request.max_bytes.min(broker.config().fetch_max_bytes()))
+            .unwrap_or(0)
+            .min(broker.quotas().max_fetch_bytes(&context.client_id)),
         committed: request.isolation_level == 1,
         by_id,
     };
@@ -79,12 +82,12 @@ pub(crate) fn handle_frame(broker: &Arc<Broker>, context: RequestContext, reader
     drop(request);
     let seen = look(broker, &session, &limits);
     if limits.max_wait_ms <= 0 || seen.urgent || seen.bytes >= limits.min_bytes || seen.answers.is_empty() {
-        return answer(&context, &session, seen);
+        return answer(broker, &context, &session, seen);
     }
     let broker = Arc::clone(broker);
     Handled::Later(Box::pin(async move {
         let seen = wait(&broker, &session, &limits).await;
-        match answer(&context, &session, seen) {
+        match answer(&broker, &context, &session, seen) {
             Handled::Now(response) => Some(response),
             _ => None,
         }
@@ -222,7 +225,40 @@ fn diverging_epoch(partition: &Partition, entry: &FetchEntry) -> Option<EpochEnd
     diverges.then(|| EpochEndOffset { epoch, end_offset, ..Default::default() })
 }
 
-fn answer(context: &RequestContext, session: &FetchContext, seen: Look) -> Handled {
+/// About what a response takes besides its records: for itself, and for each partition.
+const RESPONSE_BYTES: u64 = 24;
+const PARTITION_BYTES: u64 = 48;
+
+/// Counts what a client is about to get; for how many milliseconds it is to be throttled. Then it gets nothing yet.
+fn throttle_ms(broker: &Broker, context: &RequestContext, seen: &Look) -> i32 {
+    let time_ms = broker.time_throttle_ms(context);
+    if !broker.quotas().is_enabled(QuotaKind::Fetch) {
+        return time_ms;
+    }
+    let bytes = (RESPONSE_BYTES + PARTITION_BYTES * seen.answers.len() as u64 + seen.bytes) as f64;
+    let now_ms = broker.monotonic_ms();
+    let over = broker.quotas().record(QuotaKind::Fetch, &context.client_id, bytes, now_ms);
+    let throttle_ms = time_ms.max(i32::try_from(over).unwrap_or(i32::MAX));
+    if throttle_ms > 0 {
+        broker.quotas().unrecord(QuotaKind::Fetch, &context.client_id, bytes, now_ms);
+    }
+    throttle_ms
+}
+
+/// The answer to a client that fetches too fast: nothing, and in a new session not even that.
+fn throttled(broker: &Broker, context: &RequestContext, session: &FetchContext, throttle_time_ms: i32) -> Handled {
+    let session_id = if session.incremental { session.session_id } else { 0 };
+    if session_id != session.session_id {
+        broker.fetch_sessions().forget(session.session_id);
+    }
+    finish(context, &FetchResponse { session_id, throttle_time_ms, ..Default::default() }, Vec::new())
+}
+
+fn answer(broker: &Broker, context: &RequestContext, session: &FetchContext, seen: Look) -> Handled {
+    let throttle_ms = throttle_ms(broker, context, &seen);
+    if throttle_ms > 0 {
+        return throttled(broker, context, session, throttle_ms);
+    }
     let mut files = Vec::new();
     let mut responses: Vec<FetchableTopicResponse> = Vec::new();
     let mut told = session.session.lock();
@@ -261,7 +297,7 @@ fn answer(context: &RequestContext, session: &FetchContext, seen: Look) -> Handl
 
 fn finish(context: &RequestContext, response: &FetchResponse, files: Vec<FileSlice>) -> Handled {
     match encode_response(context.api, context.version, context.correlation_id, response) {
-        Ok(frame) => Handled::Now(Response { frame, files }),
+        Ok(frame) => Handled::Now(Response { frame, files, mute_ms: mute_ms(response) }),
         Err(source) => Handled::Close(CloseReason::Encode { api: context.api, version: context.version, source }),
     }
 }

@@ -13,6 +13,7 @@ use crate::Broker;
 use crate::dispatch::{Reply, RequestContext};
 use crate::partition::Partition;
 use crate::promise::Promise;
+use crate::quotas::QuotaKind;
 use crate::topic_settings::is_internal;
 
 /// `acks=all`.
@@ -56,11 +57,16 @@ pub(crate) fn handle(
         let (name, topic_id) = (topic.name, topic.topic_id);
         responses.push(TopicProduceResponse { name, topic_id, partition_responses, ..Default::default() });
     }
+    let throttle_time_ms = throttle_ms(broker, context);
     if acks == 0 {
         // The only way to tell a producer that wants no answer is to close its connection.
-        return if failed { Reply::Close } else { Reply::Nothing };
+        return match u32::try_from(throttle_time_ms) {
+            _ if failed => Reply::Close,
+            Ok(mute_ms) if mute_ms > 0 => Reply::Muted(mute_ms),
+            _ => Reply::Nothing,
+        };
     }
-    let mut response = ProduceResponse { responses, ..Default::default() };
+    let mut response = ProduceResponse { responses, throttle_time_ms, ..Default::default() };
     if pending.is_empty() {
         return Reply::Now(response);
     }
@@ -74,6 +80,16 @@ pub(crate) fn handle(
         }
         response
     }))
+}
+
+/// Counts the bytes of a request; for how many milliseconds its client is to be throttled.
+fn throttle_ms(broker: &Broker, context: &RequestContext) -> i32 {
+    if !broker.quotas().is_enabled(QuotaKind::Produce) {
+        return 0;
+    }
+    let now_ms = broker.monotonic_ms();
+    let over = broker.quotas().record(QuotaKind::Produce, &context.client_id, context.size as f64, now_ms);
+    i32::try_from(over).unwrap_or(i32::MAX)
 }
 
 /// Why nothing was appended. Kafka gives a message only where it blames single records.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use metadata::features::KRAFT_VERSION;
 use protocol::messages::{UpdateFeaturesRequest, UpdateFeaturesResponse};
 
 use crate::Broker;
@@ -19,6 +20,9 @@ pub(crate) fn handle(
             update.upgrade_type = if update.allow_downgrade { SAFE_DOWNGRADE } else { UPGRADE };
         }
     }
+    // The quorum's own level is not the controller's; asking for what it is already changes nothing.
+    let level = broker.quorum().kraft_version();
+    request.feature_updates.retain(|update| update.feature != KRAFT_VERSION || update.max_version_level != level);
     let with_results = context.version <= 1;
     let updated = broker.blocking(move |broker| {
         let updated = broker.quorum().submit(broker, |controller, _| Ok(controller.update_features(&request)));

@@ -116,7 +116,8 @@ async fn unregister(client: &Client, broker_id: i32, out: &mut Out) -> Result<()
     let answer = client.retry("unregisterBroker", async || client.send_to_any(&request).await).await;
     match answer {
         Ok(response) => {
-            Exception::check(response.error_code, response.error_message.as_deref())?;
+            let checked = Exception::check(response.error_code, response.error_message.as_deref());
+            checked.map_err(Exception::executed)?;
             out.line(format_args!("Broker {broker_id} is no longer registered."))?;
         }
         Err(error) if error.code() == ErrorCode::UnsupportedVersion => {

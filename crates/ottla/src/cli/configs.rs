@@ -1,10 +1,12 @@
 //! `kafka-configs.sh`: shows and changes the configurations of topics, brokers, groups and client metrics.
 
 mod entity;
-mod resource;
+mod quotas;
+pub(super) mod resource;
+mod scram;
 
 use client::Client;
-use protocol::ErrorCode;
+use metadata::scram::ScramMechanism;
 
 use super::java::{Exception, Failure};
 use super::options::{self, Parsed, tables::configs::OPTIONS};
@@ -55,9 +57,65 @@ async fn execute(parsed: &Parsed, out: &mut Out) -> Result<(), Failure> {
     }
 }
 
-fn unsupported_kind(entity: &Entity) -> Exception {
-    let message = format!("Configurations of {} are not part of this build", entity.kind());
-    Exception::of_code(ErrorCode::UnsupportedVersion, Some(&message))
+/// Changes quotas or credentials of users, clients and addresses.
+async fn alter_clients(
+    client: &Client,
+    entity: &Entity,
+    added: &[(String, String)],
+    deleted: &[&str],
+) -> Result<(), Failure> {
+    let refuse = |message: String| Err(Exception::illegal_argument(message).into());
+    let with_argument = "using --bootstrap-server.";
+    let keys: Vec<&str> = added.iter().map(|(key, _)| key.as_str()).collect();
+    let but = |names: &[&str], allowed: &dyn Fn(&str) -> bool| -> Vec<String> {
+        names.iter().filter(|name| !allowed(name)).map(|name| (*name).to_owned()).collect()
+    };
+    if entity.kind() == "ips" {
+        let unknown = but(&[keys.as_slice(), deleted].concat(), &|key| quotas::ADDRESS.contains(&key));
+        if !unknown.is_empty() {
+            let unknown = unknown.join(",");
+            return refuse(format!(
+                "Only connection quota configs can be added for 'ips' {with_argument} Unexpected config names: {unknown}"
+            ));
+        }
+        return Ok(quotas::alter(client, entity, added, deleted).await?);
+    }
+    let is_quota = |key: &str| quotas::USER_AND_CLIENT.contains(&key);
+    let is_scram = |key: &str| ScramMechanism::from_name(key).is_some();
+    let has_quotas = keys.iter().chain(deleted).any(|key| is_quota(key));
+    let has_scram = keys.iter().chain(deleted).any(|key| is_scram(key));
+    let only_users = entity.kinds.len() == 1 && entity.kind() == "users";
+    let (what, kind) = if only_users { ("quota and SCRAM credential", "users") } else { ("quota", "clients") };
+    for (verb, names, list) in [("added", keys.as_slice(), "Set"), ("deleted", deleted, "ArraySeq")] {
+        let unknown = but(names, &|key| is_quota(key) || only_users && is_scram(key));
+        if !unknown.is_empty() {
+            let unknown = unknown.join(", ");
+            return refuse(format!(
+                "Only {what} configs can be {verb} for '{kind}' {with_argument} Unexpected config names: {list}({unknown})"
+            ));
+        }
+    }
+    if has_scram && entity.names.iter().any(String::is_empty) {
+        return refuse(format!(
+            "The use of --entity-default or --user-defaults is not allowed with User SCRAM Credentials {with_argument}"
+        ));
+    }
+    if has_scram && has_quotas {
+        return refuse(format!(
+            "Cannot alter both quota and SCRAM credential configs simultaneously for 'users' {with_argument}"
+        ));
+    }
+    match entity.names.as_slice() {
+        _ if has_quotas => Ok(quotas::alter(client, entity, added, deleted).await?),
+        [user] => scram::alter(client, user, added, deleted).await,
+        names => {
+            let message = format!(
+                "Altering user SCRAM credentials should never occur for more zero or multiple users: {}",
+                names.join(", ")
+            );
+            Err(Exception::new("java.lang.IllegalStateException", message).into())
+        }
+    }
 }
 
 async fn alter(client: &Client, parsed: &Parsed, entity: &Entity, out: &mut Out) -> Result<(), Failure> {
@@ -67,7 +125,10 @@ async fn alter(client: &Client, parsed: &Parsed, entity: &Entity, out: &mut Out)
     let added = added(parsed)?;
     let deleted: Vec<&str> = parsed.all("delete-config").into_iter().map(str::trim).collect();
     let (kind, name) = (entity.kind(), entity.names.first().map(String::as_str).unwrap_or_default());
-    let resource = resource::Kind::of(kind).ok_or_else(|| unsupported_kind(entity))?;
+    let Some(resource) = resource::Kind::of(kind) else {
+        alter_clients(client, entity, &added, &deleted).await?;
+        return completed(kind, name, out);
+    };
     if resource == resource::Kind::BrokerLogger {
         let known = resource::describe(client, resource, name).await?;
         let unknown: Vec<&str> = deleted
@@ -82,6 +143,10 @@ async fn alter(client: &Client, parsed: &Parsed, entity: &Entity, out: &mut Out)
         }
     }
     resource::alter(client, resource, name, &added, &deleted).await?;
+    completed(kind, name, out)
+}
+
+fn completed(kind: &str, name: &str, out: &mut Out) -> Result<(), Failure> {
     let one = &kind[..kind.len() - 1];
     if name.is_empty() {
         out.line(format_args!("Completed updating default config for {kind} in the cluster."))?;
@@ -142,7 +207,14 @@ fn split_outside_brackets(text: &str, separator: char) -> Vec<&str> {
 
 async fn describe(client: &Client, entity: &Entity, all: bool, out: &mut Out) -> Result<(), Failure> {
     let kind = entity.kind();
-    let resource = resource::Kind::of(kind).ok_or_else(|| unsupported_kind(entity))?;
+    let Some(resource) = resource::Kind::of(kind) else {
+        quotas::describe(client, entity, out).await?;
+        // Credentials belong to users alone, and no user is the default of all.
+        if entity.kinds.iter().all(|kind| kind == "users") && !entity.names.iter().any(String::is_empty) {
+            scram::describe(client, &entity.names, out).await?;
+        }
+        return Ok(());
+    };
     let one = &kind[..kind.len() - 1];
     let names = match entity.names.first() {
         Some(name) => {

@@ -43,6 +43,11 @@ impl Exception {
         if code == 0 { Ok(()) } else { Err(Self::of_code(ErrorCode::from_code(code), message)) }
     }
 
+    /// As whoever waited for a future gets it.
+    pub(crate) fn executed(self) -> Self {
+        Self { class: "java.util.concurrent.ExecutionException".to_owned(), message: self.to_string(), code: self.code }
+    }
+
     /// The message, then what stands for the stack trace, on stderr; code 1.
     pub(crate) fn traced(&self) -> Stop {
         Stop::error(&format!("{}\n{self}\n", self.message))
@@ -83,6 +88,19 @@ impl From<ParseError> for Exception {
 pub(crate) fn parse_number<N: std::str::FromStr>(text: &str) -> Result<N, Exception> {
     let message = || format!("For input string: \"{text}\"");
     text.parse().map_err(|_| Exception::new("java.lang.NumberFormatException", message()))
+}
+
+/// A number as Java's `Double.toString` prints it.
+pub(crate) fn double(value: f64) -> String {
+    let size = value.abs();
+    if value == 0.0 || (1e-3..1e7).contains(&size) || !value.is_finite() {
+        return format!("{value:?}").replace("inf", "Infinity");
+    }
+    let text = format!("{value:E}");
+    match text.split_once('E') {
+        Some((digits, exponent)) if !digits.contains('.') => format!("{digits}.0E{exponent}"),
+        _ => text,
+    }
 }
 
 /// Why an action of a tool ended: with an exception to report, or at once.
@@ -170,6 +188,11 @@ pub(crate) const DEFAULT_CAPACITY: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn doubles_print_as_in_java() {
+        assert_eq!([1024.0, 0.5, 1e7, 1.25e10, 1e-4].map(double), ["1024.0", "0.5", "1.0E7", "1.25E10", "1.0E-4"]);
+    }
 
     #[test]
     fn strings_hash_and_iterate_as_in_java() {

@@ -1,5 +1,7 @@
 //! `kafka-metadata-quorum.sh`: the state of the KRaft quorum.
 
+mod voters;
+
 use client::Client;
 use protocol::messages::DescribeQuorumRequest;
 use protocol::messages::describe_quorum_request::{PartitionData as AskedPartition, TopicData as AskedTopic};
@@ -59,9 +61,23 @@ async fn execute(arguments: &Arguments, out: &mut Out) -> Result<(), Failure> {
         return Err(Stop::error(&format!("Properties file {path} does not exists!")).into());
     }
     let properties = session::optional_properties(config)?;
-    if arguments.command != "describe" {
-        let message = format!("{} is not part of this build", arguments.command);
-        return Err(Exception::of_code(protocol::ErrorCode::UnsupportedVersion, Some(&message)).into());
+    let bootstrap = arguments.one("--bootstrap-server").or_else(|| arguments.one("--bootstrap-controller"));
+    let bootstrap = bootstrap.unwrap_or_default();
+    match arguments.command {
+        "add-controller" if config.is_none() => {
+            let message = "You must supply the configuration file of the controller you are adding when using \
+                           add-controller.";
+            return Err(Stop::error(message).into());
+        }
+        "add-controller" => {
+            let client = session::connect(bootstrap, &properties).await?;
+            return voters::add(&client, arguments, &properties, out).await;
+        }
+        "remove-controller" => {
+            let client = session::connect(bootstrap, &properties).await?;
+            return voters::remove(&client, arguments, out).await;
+        }
+        _ => {}
     }
     let (status, replication) = (arguments.has("--status"), arguments.has("--replication"));
     let human_readable = arguments.has("--human-readable");
@@ -74,8 +90,7 @@ async fn execute(arguments: &Arguments, out: &mut Out) -> Result<(), Failure> {
     if !refused.is_empty() {
         return Err(Stop::error(refused).into());
     }
-    let bootstrap = arguments.one("--bootstrap-server").or_else(|| arguments.one("--bootstrap-controller"));
-    let client = session::connect(bootstrap.unwrap_or_default(), &properties).await?;
+    let client = session::connect(bootstrap, &properties).await?;
     let (response, partition) = describe_quorum(&client).await?;
     if replication {
         print_replication(&partition, human_readable, out)

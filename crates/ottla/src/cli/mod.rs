@@ -2,6 +2,7 @@
 //! A tool is a function from its words to an end; it writes to [`Out`] and never exits the process itself.
 
 mod broker_api_versions;
+mod client_metrics;
 mod cluster;
 mod configs;
 mod console_consumer;
@@ -11,8 +12,10 @@ mod consumer_perf_test;
 mod delete_records;
 mod dump_log;
 mod e2e_latency;
+mod features;
 mod get_offsets;
 mod java;
+mod leader_election;
 mod link_tools;
 mod log_dirs;
 mod metadata_quorum;
@@ -36,6 +39,7 @@ type Tool = fn(&[String], &mut Out) -> Result<(), Stop>;
 /// The tools by the name after `kafka-`.
 const TOOLS: &[(&str, Tool)] = &[
     ("broker-api-versions", broker_api_versions::run),
+    ("client-metrics", client_metrics::run),
     ("cluster", cluster::run),
     ("configs", configs::run),
     ("console-consumer", console_consumer::run),
@@ -45,7 +49,9 @@ const TOOLS: &[(&str, Tool)] = &[
     ("delete-records", delete_records::run),
     ("dump-log", dump_log::run),
     ("e2e-latency", e2e_latency::run),
+    ("features", features::run),
     ("get-offsets", get_offsets::run),
+    ("leader-election", leader_election::run),
     ("log-dirs", log_dirs::run),
     ("metadata-quorum", metadata_quorum::run),
     ("producer-perf-test", producer_perf_test::run),

@@ -3,6 +3,9 @@
 mod features;
 mod format;
 mod info;
+mod scram;
+
+pub(super) use features::{dependencies, release_version, version_mapping};
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -110,6 +113,14 @@ fn meta_properties(dir: &str) -> Result<Option<Properties>, Stop> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Stop::error(&format!("{}: {error}", path.display()))),
     }
+}
+
+/// A random salt, as text of 26 characters as Kafka makes it.
+pub(super) fn random_salt() -> Result<Vec<u8>, Stop> {
+    use std::io::Read as _;
+    let mut bytes = [0; 26];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| b"0123456789abcdefghijklmnopqrstuvwxyz"[usize::from(byte % 36)]).collect())
 }
 
 /// A random id, never one whose text begins with a dash, which a command line would take for an option.

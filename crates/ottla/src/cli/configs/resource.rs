@@ -15,7 +15,7 @@ const DELETE: i8 = 1;
 
 /// A kind of resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::cli) enum Kind {
     Topic,
     Broker,
     BrokerLogger,
@@ -25,7 +25,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The kind of an entity type that is a resource.
-    pub(super) fn of(entity_type: &str) -> Option<Self> {
+    pub(in crate::cli) fn of(entity_type: &str) -> Option<Self> {
         Some(match entity_type {
             "topics" => Self::Topic,
             "brokers" => Self::Broker,
@@ -48,7 +48,7 @@ impl Kind {
     }
 
     /// `ConfigSource` of what was changed while the cluster ran.
-    pub(super) fn dynamic_source(self, is_default: bool) -> Option<i8> {
+    pub(in crate::cli) fn dynamic_source(self, is_default: bool) -> Option<i8> {
         match self {
             Self::Topic => Some(1),
             Self::Broker if is_default => Some(3),
@@ -75,7 +75,7 @@ fn source_name(source: i8) -> &'static str {
 }
 
 /// An entry as the tool prints it.
-pub(super) fn line(entry: &Entry) -> String {
+pub(in crate::cli) fn line(entry: &Entry) -> String {
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "null".to_owned());
     let synonyms: Vec<String> = entry
         .synonyms
@@ -94,7 +94,7 @@ pub(super) fn line(entry: &Entry) -> String {
 /// Names of all resources of a kind.
 /// # Errors
 /// The broker's.
-pub(super) async fn names(client: &Client, kind: Kind) -> Result<Vec<String>, Exception> {
+pub(in crate::cli) async fn names(client: &Client, kind: Kind) -> Result<Vec<String>, Exception> {
     match kind {
         Kind::Topic => {
             let cluster = client.metadata(None).await?;
@@ -143,7 +143,7 @@ async fn send<R: Request>(client: &Client, kind: Kind, name: &str, request: &R) 
 /// All configurations of a resource, with their synonyms.
 /// # Errors
 /// The broker's.
-pub(super) async fn describe(client: &Client, kind: Kind, name: &str) -> Result<Vec<Entry>, Exception> {
+pub(in crate::cli) async fn describe(client: &Client, kind: Kind, name: &str) -> Result<Vec<Entry>, Exception> {
     let resource = DescribeConfigsResource {
         resource_type: kind.code(),
         resource_name: name.to_owned(),
@@ -163,7 +163,7 @@ pub(super) async fn describe(client: &Client, kind: Kind, name: &str) -> Result<
 /// Sets and deletes configurations of a resource.
 /// # Errors
 /// The broker's.
-pub(super) async fn alter(
+pub(in crate::cli) async fn alter(
     client: &Client,
     kind: Kind,
     name: &str,

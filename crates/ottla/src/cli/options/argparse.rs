@@ -88,8 +88,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Refusal {
     /// Help was asked for.
     Help(&'static str),
-    /// The text for stderr.
-    Wrong(String),
+    /// The text for stderr, and the message in it, which some tools print in their own way.
+    Wrong { text: String, message: String },
 }
 
 impl Refusal {
@@ -97,7 +97,7 @@ impl Refusal {
     pub(crate) fn stop(self, help_code: u8) -> Stop {
         match self {
             Self::Help(text) => Stop { stdout: text.to_owned(), ..Stop::silent(help_code) },
-            Self::Wrong(text) => Stop { stderr: text, ..Stop::silent(1) },
+            Self::Wrong { text, .. } => Stop { stderr: text, ..Stop::silent(1) },
         }
     }
 }
@@ -139,7 +139,8 @@ pub(crate) fn read(tool: &'static Command, words: &[String]) -> Result<Arguments
 /// The end for a wrong value of an argument.
 pub(crate) fn wrong(tool: &Command, message: &str) -> Refusal {
     let usage = tool.help.split("\n\n").next().unwrap_or_default();
-    Refusal::Wrong(format!("{usage}\n{}\n", wrap(&format!("{}: error: {message}", tool.name))))
+    let text = format!("{usage}\n{}\n", wrap(&format!("{}: error: {message}", tool.name)));
+    Refusal::Wrong { text, message: message.to_owned() }
 }
 
 /// The number that an argument has; `java` is the name of its type in messages.

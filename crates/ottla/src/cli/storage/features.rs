@@ -7,7 +7,7 @@ use crate::cli::out::Out;
 use crate::cli::stop::Stop;
 
 /// Prints the features that a release starts with.
-pub(super) fn version_mapping(arguments: &Arguments, out: &mut Out) -> Result<(), Stop> {
+pub(in crate::cli) fn version_mapping(arguments: &Arguments, out: &mut Out) -> Result<(), Stop> {
     let release = arguments.one("--release-version").unwrap_or(MetadataVersion::LATEST.name());
     let version = release_version(release, true)?;
     out.line(format_args!("{METADATA_VERSION}={} ({release})", version.level()))?;
@@ -20,7 +20,7 @@ pub(super) fn version_mapping(arguments: &Arguments, out: &mut Out) -> Result<()
 /// The metadata version that a release is known by. The tool that only maps versions knows the one to come, too.
 /// # Errors
 /// Kafka's words for a release that there is not.
-pub(super) fn release_version(release: &str, with_unstable: bool) -> Result<MetadataVersion, Stop> {
+pub(in crate::cli) fn release_version(release: &str, with_unstable: bool) -> Result<MetadataVersion, Stop> {
     MetadataVersion::from_name(release).ok_or_else(|| {
         let levels = MetadataVersion::MINIMUM.level()..=MetadataVersion::LATEST.level();
         let mut names: Vec<&str> = levels.filter_map(MetadataVersion::from_level).map(MetadataVersion::name).collect();
@@ -33,7 +33,7 @@ pub(super) fn release_version(release: &str, with_unstable: bool) -> Result<Meta
 }
 
 /// Prints what features need.
-pub(super) fn dependencies(arguments: &Arguments, out: &mut Out) -> Result<(), Stop> {
+pub(in crate::cli) fn dependencies(arguments: &Arguments, out: &mut Out) -> Result<(), Stop> {
     for text in arguments.all("--feature") {
         let Some((name, level)) = text.split_once('=') else {
             return Err(Stop::error(&format!(

@@ -10,6 +10,7 @@ use metadata::features::{KRAFT_VERSION, METADATA_VERSION, MetadataVersion};
 use platform::OsDisk;
 
 use super::features::release_version;
+use super::scram;
 use super::{META_PROPERTIES, directories, meta_properties, random_uuid};
 use crate::cli::java::{DEFAULT_CAPACITY, hash_order};
 use crate::cli::options::argparse::Arguments;
@@ -93,10 +94,13 @@ fn plan<'a>(arguments: &'a Arguments, config: &'a BrokerConfig) -> Result<Plan<'
         (None, release) => release.unwrap_or(MetadataVersion::LATEST),
     };
     let kraft_version = kraft_version(levels.get(KRAFT_VERSION).copied(), is_dynamic)?;
-    let bootstrap =
+    let mut bootstrap =
         BootstrapMetadata::new(version, &levels, "format command").map_err(|error| Stop::error(&error.to_string()))?;
-    if arguments.has("--add-scram") {
-        return Err(Stop::error("SCRAM credentials are not part of this build"));
+    if arguments.has("--add-scram") && !version.is_scram_supported() {
+        return Err(Stop::error(&format!("SCRAM is only supported in {METADATA_VERSION} 3.5-IV2 or later.")));
+    }
+    for credential in arguments.all("--add-scram") {
+        bootstrap.records.push(scram::record(credential)?);
     }
     let format = Format {
         cluster_id: arguments.one("--cluster-id").unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! The options of the tools that jopt-simple reads in Apache Kafka, one module a tool.
 
 pub(crate) mod broker_api_versions;
+pub(crate) mod client_metrics;
 pub(crate) mod configs;
 pub(crate) mod console_consumer;
 pub(crate) mod console_producer;
@@ -10,5 +11,6 @@ pub(crate) mod delete_records;
 pub(crate) mod dump_log;
 pub(crate) mod e2e_latency;
 pub(crate) mod get_offsets;
+pub(crate) mod leader_election;
 pub(crate) mod log_dirs;
 pub(crate) mod topics;
