@@ -9,6 +9,7 @@ pub mod error;
 pub mod metadata;
 pub mod producer;
 pub mod properties;
+pub mod share_consumer;
 
 mod clock;
 mod coordinator;
@@ -24,3 +25,4 @@ pub use metadata::{Broker, ClusterMetadata, PartitionMetadata, TopicMetadata};
 pub use offsets::{ListedOffset, PerPartition};
 pub use producer::{Acks, Delivery, Producer, ProducerConfig, Record, RecordMetadata};
 pub use properties::Properties;
+pub use share_consumer::{Acknowledgement, ShareConsumer, ShareConsumerConfig, ShareRecord};

@@ -19,7 +19,7 @@ metadata.recovery.strategy metric.reporters metrics.num.samples metrics.recordin
 partition.assignment.strategy partitioner.adaptive.partitioning.enable partitioner.availability.timeout.ms
 partitioner.class partitioner.ignore.keys receive.buffer.bytes reconnect.backoff.max.ms reconnect.backoff.ms
 request.timeout.ms retries retry.backoff.max.ms retry.backoff.ms security.protocol security.providers send.buffer.bytes
-session.timeout.ms socket.connection.setup.timeout.max.ms socket.connection.setup.timeout.ms transaction.timeout.ms
+session.timeout.ms share.acknowledgement.mode share.acquire.mode socket.connection.setup.timeout.max.ms socket.connection.setup.timeout.ms transaction.timeout.ms
 transaction.two.phase.commit.enable transactional.id value.deserializer value.serializer
 ";
 

@@ -12,15 +12,15 @@ use crate::ClientError;
 
 /// How records are read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ReadOptions {
-    pub(super) check_crcs: bool,
+pub(crate) struct ReadOptions {
+    pub(crate) check_crcs: bool,
     /// Leave out the records of aborted transactions.
-    pub(super) committed_only: bool,
+    pub(crate) committed_only: bool,
 }
 
 /// The fetched records of one partition.
 #[derive(Debug)]
-pub(super) struct CompletedFetch {
+pub(crate) struct CompletedFetch {
     pub(super) topic_partition: TopicPartition,
     /// Version of the partition's position that the fetch was made for.
     pub(super) version: u64,
@@ -38,7 +38,7 @@ pub(super) struct CompletedFetch {
 }
 
 impl CompletedFetch {
-    pub(super) fn new(
+    pub(crate) fn new(
         topic_partition: TopicPartition,
         version: u64,
         offset: Offset,
@@ -68,7 +68,7 @@ impl CompletedFetch {
     }
 
     /// The next record, or `None` at the end.
-    pub(super) fn next_record(&mut self) -> Result<Option<ConsumerRecord>, ClientError> {
+    pub(crate) fn next_record(&mut self) -> Result<Option<ConsumerRecord>, ClientError> {
         loop {
             let Some((records, timestamp_type)) = &mut self.current else {
                 if !self.next_batch()? {

@@ -4,7 +4,7 @@
 
 mod assignment;
 mod assignor;
-mod completed;
+pub(crate) mod completed;
 mod config;
 mod event;
 mod fetcher;

@@ -108,18 +108,43 @@ impl Validator {
             Self::BootstrapServers => {
                 list(value).iter().try_for_each(|server| parse_bootstrap_server(server).map(drop))
             }
-            Self::AutoOffsetReset => match value {
-                Value::String(text) if text == "latest" || text == "earliest" || text.starts_with("by_duration:P") => {
-                    Ok(())
-                }
-                _ => Err(invalid(
-                    name,
-                    value,
-                    "Invalid value for auto.offset.reset. Must be one of: latest, earliest, by_duration:PnDTnHnMn.nS",
-                )),
-            },
+            Self::AutoOffsetReset => check_auto_offset_reset(name, value),
         }
     }
+}
+
+fn check_auto_offset_reset(name: &str, value: &Value) -> Result<(), ConfigError> {
+    if let Value::String(text) = value {
+        let duration = text.strip_prefix("by_duration:");
+        if text == "latest" || text == "earliest" || duration.is_some_and(is_duration) {
+            return Ok(());
+        }
+    }
+    let format = "'by_duration:<PnDTnHnMn.nS>'";
+    let reason = format!(
+        "Invalid value `{value}` for configuration {name}. The value must be either 'earliest', 'latest' or of the \
+         format {format}."
+    );
+    Err(invalid(name, value, reason))
+}
+
+/// Whether the text is a duration as Java reads it that is not negative: `PnDTnHnMn.nS`.
+fn is_duration(text: &str) -> bool {
+    let Some(parts) = text.strip_prefix('P') else { return false };
+    let (days, time) = parts.split_once('T').map_or((parts, None), |(days, time)| (days, Some(time)));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_days = days.is_empty() || days.strip_suffix('D').is_some_and(is_number);
+    let Some(mut rest) = time else { return is_days && !days.is_empty() };
+    let has_time = !rest.is_empty();
+    for unit in ['H', 'M', 'S'] {
+        let Some((number, after)) = rest.split_once(unit) else { continue };
+        let whole = if unit == 'S' { number.split_once('.').map_or(number, |(whole, _)| whole) } else { number };
+        if !is_number(whole) {
+            return false;
+        }
+        rest = after;
+    }
+    is_days && has_time && rest.is_empty()
 }
 
 fn invalid(name: &str, value: &Value, reason: impl Into<String>) -> ConfigError {
@@ -196,4 +221,19 @@ fn check_throttled_replicas(name: &str, value: &Value) -> Result<(), ConfigError
             "{name} must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],..."
         ),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_those_of_java_that_are_not_negative() {
+        for text in ["P1D", "PT5S", "PT1H30M", "P2DT3H4M5.6S"] {
+            assert!(is_duration(text), "{text}");
+        }
+        for text in ["", "P", "PT", "P1DT", "5S", "P-1D", "PT5", "PT5X", "P1H"] {
+            assert!(!is_duration(text), "{text}");
+        }
+    }
 }
