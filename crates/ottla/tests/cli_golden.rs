@@ -16,13 +16,14 @@ use regex::Regex;
 use support::{Broker, fresh_dir};
 
 /// Kafka's classes behind the tools.
-const CLASSES: [(&str, &str); 19] = [
+const CLASSES: [(&str, &str); 26] = [
     ("broker-api-versions", "org.apache.kafka.tools.BrokerApiVersionsCommand"),
     ("client-metrics", "org.apache.kafka.tools.ClientMetricsCommand"),
     ("cluster", "org.apache.kafka.tools.ClusterTool"),
     ("configs", "kafka.admin.ConfigCommand"),
     ("console-consumer", "org.apache.kafka.tools.consumer.ConsoleConsumer"),
     ("console-producer", "org.apache.kafka.tools.ConsoleProducer"),
+    ("console-share-consumer", "org.apache.kafka.tools.consumer.ConsoleShareConsumer"),
     ("consumer-groups", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"),
     ("consumer-perf-test", "org.apache.kafka.tools.ConsumerPerformance"),
     ("delete-records", "org.apache.kafka.tools.DeleteRecordsCommand"),
@@ -30,12 +31,18 @@ const CLASSES: [(&str, &str); 19] = [
     ("e2e-latency", "org.apache.kafka.tools.EndToEndLatency"),
     ("features", "org.apache.kafka.tools.FeatureCommand"),
     ("get-offsets", "org.apache.kafka.tools.GetOffsetShell"),
+    ("groups", "org.apache.kafka.tools.GroupsCommand"),
     ("leader-election", "org.apache.kafka.tools.LeaderElectionCommand"),
     ("log-dirs", "org.apache.kafka.tools.LogDirsCommand"),
     ("metadata-quorum", "org.apache.kafka.tools.MetadataQuorumCommand"),
     ("producer-perf-test", "org.apache.kafka.tools.ProducerPerformance"),
+    ("share-consumer-perf-test", "org.apache.kafka.tools.ShareConsumerPerformance"),
+    ("share-groups", "org.apache.kafka.tools.consumer.group.ShareGroupCommand"),
     ("storage", "kafka.tools.StorageTool"),
     ("topics", "org.apache.kafka.tools.TopicCommand"),
+    ("verifiable-consumer", "org.apache.kafka.tools.VerifiableConsumer"),
+    ("verifiable-producer", "org.apache.kafka.tools.VerifiableProducer"),
+    ("verifiable-share-consumer", "org.apache.kafka.tools.VerifiableShareConsumer"),
 ];
 
 /// What a command printed, and its exit code.
@@ -226,6 +233,11 @@ fn check_online(name: &str) {
 #[test]
 fn usage_and_refusals_are_kafkas() {
     check_offline("usage");
+}
+
+#[test]
+fn usage_of_share_and_verifiable_tools_is_kafkas() {
+    check_offline("share_usage");
 }
 
 #[test]

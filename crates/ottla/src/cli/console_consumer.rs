@@ -1,7 +1,7 @@
 //! `kafka-console-consumer.sh`: prints the records of topics.
 
-mod formatter;
-mod settings;
+pub(super) mod formatter;
+pub(super) mod settings;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -111,7 +111,7 @@ async fn process(
 ) -> Result<Ended, Failure> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let wanted = |count: u64| settings.max_messages.is_none_or(|max| count < max);
-    let mut formatter = Formatter::new(settings);
+    let mut formatter = Formatter::new(settings.formatter, &settings.formatting);
     let mut last = Instant::now();
     while wanted(*count) {
         let wait = settings.timeout.map_or(POLL, |timeout| POLL.min(timeout));
@@ -154,7 +154,7 @@ fn write(
     settings: &Settings,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    match formatter.write(record, out) {
+    match formatter.write(record, None, out) {
         Err(Failure::Exception(error)) if settings.skips_errors => {
             log("Error processing message, skipping this message: ", &error);
             Ok(())

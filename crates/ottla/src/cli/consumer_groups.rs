@@ -2,10 +2,10 @@
 
 mod delete;
 mod describe;
-mod groups;
+pub(super) mod groups;
 mod list;
 mod offsets;
-mod reset;
+pub(super) mod reset;
 
 use super::java::{Exception, Failure};
 use super::options::{self, Parsed, tables::consumer_groups::OPTIONS};

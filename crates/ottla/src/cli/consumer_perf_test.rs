@@ -55,6 +55,7 @@ fn check(parsed: &Parsed, out: &mut Out) -> Result<(), Stop> {
     parsed.exactly_one(&["topic", "include"])?;
     parsed.exactly_one(&["messages", "num-records"])?;
     parsed.forbid("consumer.config", &["command-config"])?;
+    session::refuse_metrics(parsed.has("print-metrics"))?;
     if parsed.has("messages") {
         out.line("Warning: --messages is deprecated. Use --num-records instead.")?;
     }

@@ -7,6 +7,7 @@ mod cluster;
 mod configs;
 mod console_consumer;
 mod console_producer;
+mod console_share_consumer;
 mod consumer_groups;
 mod consumer_perf_test;
 mod delete_records;
@@ -14,6 +15,7 @@ mod dump_log;
 mod e2e_latency;
 mod features;
 mod get_offsets;
+mod groups;
 mod java;
 mod leader_election;
 mod link_tools;
@@ -25,11 +27,17 @@ mod producer_perf_test;
 mod progress;
 mod server;
 mod session;
+mod share_consumer_perf_test;
+mod share_groups;
 mod stop;
 mod storage;
 mod time;
 mod topic_filter;
 mod topics;
+mod verifiable;
+mod verifiable_consumer;
+mod verifiable_producer;
+mod verifiable_share_consumer;
 
 use out::Out;
 use stop::Stop;
@@ -44,6 +52,7 @@ const TOOLS: &[(&str, Tool)] = &[
     ("configs", configs::run),
     ("console-consumer", console_consumer::run),
     ("console-producer", console_producer::run),
+    ("console-share-consumer", console_share_consumer::run),
     ("consumer-groups", consumer_groups::run),
     ("consumer-perf-test", consumer_perf_test::run),
     ("delete-records", delete_records::run),
@@ -51,12 +60,18 @@ const TOOLS: &[(&str, Tool)] = &[
     ("e2e-latency", e2e_latency::run),
     ("features", features::run),
     ("get-offsets", get_offsets::run),
+    ("groups", groups::run),
     ("leader-election", leader_election::run),
     ("log-dirs", log_dirs::run),
     ("metadata-quorum", metadata_quorum::run),
     ("producer-perf-test", producer_perf_test::run),
+    ("share-consumer-perf-test", share_consumer_perf_test::run),
+    ("share-groups", share_groups::run),
     ("storage", storage::run),
     ("topics", topics::run),
+    ("verifiable-consumer", verifiable_consumer::run),
+    ("verifiable-producer", verifiable_producer::run),
+    ("verifiable-share-consumer", verifiable_share_consumer::run),
 ];
 
 /// Commands that are Ottla's own.

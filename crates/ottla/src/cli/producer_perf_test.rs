@@ -3,7 +3,7 @@
 mod payload;
 mod settings;
 mod stats;
-mod throttle;
+pub(super) mod throttle;
 
 use std::sync::Arc;
 
@@ -53,6 +53,7 @@ pub(super) fn run(args: &[String], out: &mut Out) -> Result<(), Stop> {
         return Err(Stop { stdout: TOOL.help.to_owned(), ..Stop::silent(0) });
     }
     let arguments = argparse::read(&TOOL, args).map_err(|refusal| refusal.stop(1))?;
+    session::refuse_metrics(arguments.has("--print-metrics"))?;
     let settings = Settings::new(&TOOL, &arguments, out).map_err(uncaught)?;
     out.flush()?;
     session::run_on_threads(async { execute(&settings, out).await.map_err(uncaught) })

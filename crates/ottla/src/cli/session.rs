@@ -46,6 +46,16 @@ pub(crate) fn optional_properties(path: Option<&str>) -> Result<Properties, Exce
     path.map_or_else(|| Ok(Properties::new()), load_properties)
 }
 
+/// Refuses `--print-metrics`: the native client keeps no metrics, so there is nothing true to print.
+/// # Errors
+/// If it was given.
+pub(crate) fn refuse_metrics(asked: bool) -> Result<(), Stop> {
+    if !asked {
+        return Ok(());
+    }
+    Err(Stop::error("This client keeps no metrics to print: leave out --print-metrics."))
+}
+
 /// Adds `name=value` words, each of which needs its `=`.
 /// # Errors
 /// Kafka's words for one that has none, or several.

@@ -5,7 +5,6 @@ use client::ConsumerRecord;
 use protocol::Uuid;
 use serde_json::json;
 
-use super::settings::Settings;
 use crate::cli::dump_log::Coordinator;
 use crate::cli::java::{Exception, Failure};
 use crate::cli::out::{self, Out};
@@ -45,7 +44,7 @@ struct Style {
 
 /// A formatter.
 #[derive(Debug)]
-pub(super) struct Formatter {
+pub(in crate::cli) struct Formatter {
     kind: Kind,
     style: Style,
 }
@@ -59,24 +58,29 @@ enum Kind {
 }
 
 impl Formatter {
-    /// For the class and the properties that the settings name.
-    pub(super) fn new(settings: &Settings) -> Self {
-        let kind = match settings.formatter {
+    /// For the class of this name, without its package, and its properties.
+    pub(in crate::cli) fn new(class: &str, formatting: &Properties) -> Self {
+        let kind = match class {
             "NoOpMessageFormatter" => Kind::Nothing,
             "OffsetsMessageFormatter" => Kind::Coordinator(Coordinator::Group, &[0, 1]),
             "GroupMetadataMessageFormatter" => Kind::Coordinator(Coordinator::Group, &[2]),
             "TransactionLogMessageFormatter" => Kind::Coordinator(Coordinator::Transaction, &[0]),
             _ => Kind::Default,
         };
-        Self { kind, style: Style::new(&settings.formatting) }
+        Self { kind, style: Style::new(formatting) }
     }
 
     /// Prints a record.
     /// # Errors
     /// For a value that cannot be read, and when nobody reads what is printed.
-    pub(super) fn write(&mut self, record: &ConsumerRecord, out: &mut Out) -> Result<(), Failure> {
+    pub(in crate::cli) fn write(
+        &mut self,
+        record: &ConsumerRecord,
+        delivery_count: Option<i16>,
+        out: &mut Out,
+    ) -> Result<(), Failure> {
         match self.kind {
-            Kind::Default => self.style.write(record, out),
+            Kind::Default => self.style.write(record, delivery_count, out),
             Kind::Nothing => Ok(()),
             Kind::Coordinator(coordinator, types) => write_coordinator(coordinator, types, record, out),
         }
@@ -136,7 +140,7 @@ impl Style {
         }
     }
 
-    fn write(&self, record: &ConsumerRecord, out: &mut Out) -> Result<(), Failure> {
+    fn write(&self, record: &ConsumerRecord, delivery_count: Option<i16>, out: &mut Out) -> Result<(), Failure> {
         let columns = [self.timestamp, self.partition, self.offset, self.delivery, self.epoch, self.headers, self.key];
         for (column, shown) in columns.into_iter().enumerate() {
             if !shown {
@@ -146,7 +150,10 @@ impl Style {
                 0 => out.text(format_args!("{}:{}", record.timestamp_type.name(), record.timestamp))?,
                 1 => out.text(format_args!("Partition:{}", record.partition))?,
                 2 => out.text(format_args!("Offset:{}", record.offset))?,
-                3 => out.text("Delivery:NOT_PRESENT")?,
+                3 => match delivery_count {
+                    Some(count) => out.text(format_args!("Delivery:{count}"))?,
+                    None => out.text("Delivery:NOT_PRESENT")?,
+                },
                 4 => out.text("Epoch:NOT_PRESENT")?,
                 5 => self.write_headers(record, out)?,
                 _ => self.write_bytes(self.key_deserializer, record.key.as_ref(), out)?,

@@ -108,7 +108,10 @@ fn check(parsed: &Parsed, partition: Option<i32>) -> Result<(), Stop> {
     Ok(())
 }
 
-fn file_properties(parsed: &Parsed, option: &str) -> Result<Properties, Stop> {
+/// The properties of the file that an option names.
+/// # Errors
+/// Java's words for a file that cannot be read.
+pub(in crate::cli) fn file_properties(parsed: &Parsed, option: &str) -> Result<Properties, Stop> {
     session::optional_properties(parsed.one(option)?).map_err(|error| Stop::uncaught(&error.class, &error.message))
 }
 
@@ -189,7 +192,10 @@ fn start(parsed: &Parsed) -> Result<Start, Stop> {
     }
 }
 
-fn formatting(parsed: &Parsed, out: &mut Out) -> Result<(&'static str, Properties), Stop> {
+/// The formatter's class without its package, and its properties.
+/// # Errors
+/// The usage.
+pub(in crate::cli) fn formatting(parsed: &Parsed, out: &mut Out) -> Result<(&'static str, Properties), Stop> {
     let class = parsed.text("formatter")?;
     let simple = class.strip_prefix("org.apache.kafka.tools.consumer.");
     let known = FORMATTERS.into_iter().find(|known| Some(*known) == simple);

@@ -45,7 +45,7 @@ pub(super) struct Group {
 /// Sends to the coordinator of `group`; looks it up again where it moved.
 /// # Errors
 /// The last failure; `code` finds the code of a whole response.
-pub(super) async fn ask<R: Request>(
+pub(in crate::cli) async fn ask<R: Request>(
     client: &Client,
     group: &str,
     request: &R,

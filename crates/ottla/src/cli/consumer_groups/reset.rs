@@ -14,10 +14,13 @@ use crate::cli::options::Parsed;
 use crate::cli::out::{self, Out};
 use crate::cli::time;
 
-const LATEST: TimestampMs = -1;
-const EARLIEST: TimestampMs = -2;
+/// Asks for the end of a partition.
+pub(in crate::cli) const LATEST: TimestampMs = -1;
+/// Asks for the start of a partition.
+pub(in crate::cli) const EARLIEST: TimestampMs = -2;
 
-type Plan = BTreeMap<TopicPartition, Offset>;
+/// New offsets.
+pub(in crate::cli) type Plan = BTreeMap<TopicPartition, Offset>;
 
 /// Plans new offsets, commits them with `--execute`, and prints them.
 pub(super) async fn reset(client: &Client, parsed: &Parsed, out: &mut Out) -> Result<(), Failure> {
@@ -50,7 +53,10 @@ pub(super) async fn reset(client: &Client, parsed: &Parsed, out: &mut Out) -> Re
     if parsed.has("export") { export(parsed, &results, out) } else { print(&results, out) }
 }
 
-fn print(results: &[(String, Vec<(TopicPartition, Offset)>)], out: &mut Out) -> Result<(), Failure> {
+/// Prints new offsets of groups.
+/// # Errors
+/// When nobody reads.
+pub(in crate::cli) fn print(results: &[(String, Vec<(TopicPartition, Offset)>)], out: &mut Out) -> Result<(), Failure> {
     let group_width = results.iter().map(|(group, _)| group.len()).max().unwrap_or(0).max(15);
     let topics = results.iter().flat_map(|(_, plan)| plan.iter().map(|(partition, _)| partition.topic.len()));
     let topic_width = topics.max().unwrap_or(0).max(15);
@@ -107,8 +113,18 @@ async fn scope(client: &Client, parsed: &Parsed, group: &str) -> Result<Vec<Topi
         }
         return Err(parsed.usage("One of the reset scopes should be defined: --all-topics, --topic.").into());
     }
+    Ok(named_partitions(client, &parsed.all("topic")).await?)
+}
+
+/// The partitions of `topic` and `topic:0,1` words.
+/// # Errors
+/// Kafka's words for what cannot be read, and for a topic that does not exist.
+pub(in crate::cli) async fn named_partitions(
+    client: &Client,
+    words: &[&str],
+) -> Result<Vec<TopicPartition>, Exception> {
     let mut partitions = Vec::new();
-    for text in parsed.all("topic") {
+    for text in words {
         if text.contains(':') {
             partitions.extend(topic_partitions(text)?);
             continue;
@@ -116,12 +132,15 @@ async fn scope(client: &Client, parsed: &Parsed, group: &str) -> Result<Vec<Topi
         let cluster = client.metadata(Some(&[text])).await?;
         let unknown = || Exception::of_code(ErrorCode::UnknownTopicOrPartition, None);
         let topic = cluster.topic(text).ok_or_else(unknown)?;
-        partitions.extend(topic.partitions.iter().map(|partition| TopicPartition::new(text, partition.index)));
+        partitions.extend(topic.partitions.iter().map(|partition| TopicPartition::new(*text, partition.index)));
     }
     Ok(partitions)
 }
 
-async fn check_partitions(client: &Client, partitions: &[TopicPartition]) -> Result<(), Exception> {
+/// Partitions have to exist, and to have leaders.
+/// # Errors
+/// Kafka's words for those that do not.
+pub(in crate::cli) async fn check_partitions(client: &Client, partitions: &[TopicPartition]) -> Result<(), Exception> {
     let mut names: Vec<&str> = partitions.iter().map(|partition| &*partition.topic).collect();
     names.sort_unstable();
     names.dedup();
@@ -208,14 +227,23 @@ fn shifted(partitions: &[TopicPartition], committed: &Committed, shift: i64) -> 
 }
 
 /// Offsets at a special timestamp.
-async fn at(client: &Client, partitions: &[TopicPartition], time: TimestampMs) -> Result<Plan, Exception> {
+/// # Errors
+/// Those of the leaders.
+pub(in crate::cli) async fn at(
+    client: &Client,
+    partitions: &[TopicPartition],
+    time: TimestampMs,
+) -> Result<Plan, Exception> {
     let mut sorted = partitions.to_vec();
     sorted.sort();
     let found = list_offsets(client, &sorted, time).await?;
     found.into_iter().map(|(partition, found)| Ok((partition, found?.0))).collect()
 }
 
-async fn at_time(
+/// The first offsets of records that are not older, or the ends where there are none.
+/// # Errors
+/// Those of the leaders.
+pub(in crate::cli) async fn at_time(
     client: &Client,
     partitions: &[TopicPartition],
     timestamp: TimestampMs,

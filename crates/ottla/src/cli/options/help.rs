@@ -10,8 +10,9 @@ const INDENT: &str = "  ";
 pub(crate) fn help_table(options: &[Opt]) -> String {
     let mut sorted: Vec<&Opt> = options.iter().collect();
     sorted.sort_by_key(|option| option.name);
+    let title = if options.iter().any(|option| option.required) { "Option (* = required)" } else { "Option" };
     let mut rows =
-        vec![("Option".to_owned(), "Description".to_owned()), ("------".to_owned(), "-----------".to_owned())];
+        vec![(title.to_owned(), "Description".to_owned()), ("-".repeat(title.len()), "-----------".to_owned())];
     rows.extend(sorted.into_iter().map(|option| (option_cell(option), description_cell(option))));
     let (left, right) = widths(&rows);
     let fitted: Vec<(String, String)> = rows.iter().flat_map(|row| fit(row, left, right)).collect();
@@ -31,7 +32,8 @@ fn widths(rows: &[(String, String)]) -> (usize, usize) {
 }
 
 fn option_cell(option: &Opt) -> String {
-    let dashes = if option.name.len() == 1 { "-" } else { "--" };
+    let mark = if option.required { "* " } else { "" };
+    let dashes = format!("{mark}{}", if option.name.len() == 1 { "-" } else { "--" });
     let (open, close, kind) = match option.argument {
         Argument::None => return format!("{dashes}{}", option.name),
         Argument::Optional(kind) => ('[', ']', kind),

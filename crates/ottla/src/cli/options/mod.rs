@@ -48,6 +48,8 @@ pub(crate) struct Opt {
     pub(crate) separator: Option<char>,
     /// Its presence waives what is required.
     pub(crate) for_help: bool,
+    /// Whether the help marks it as one that has to be there.
+    pub(crate) required: bool,
 }
 
 /// An option without an argument.
@@ -60,6 +62,7 @@ pub(crate) const fn flag(name: &'static str, description: &'static str) -> Opt {
         default: None,
         separator: None,
         for_help: false,
+        required: false,
     }
 }
 
@@ -97,6 +100,12 @@ impl Opt {
     /// Asks for help or the version.
     pub(crate) const fn help(mut self) -> Self {
         self.for_help = true;
+        self
+    }
+
+    /// It has to be there.
+    pub(crate) const fn required(mut self) -> Self {
+        self.required = true;
         self
     }
 

@@ -6,7 +6,7 @@ const MIN_PAUSE: Duration = Duration::from_millis(2);
 
 /// Keeps to so many things per second.
 #[derive(Debug)]
-pub(super) struct Throttle {
+pub(in crate::cli) struct Throttle {
     rate: f64,
     start_ms: i64,
     deficit: Duration,
@@ -14,13 +14,13 @@ pub(super) struct Throttle {
 
 impl Throttle {
     /// A negative `rate` is no limit.
-    pub(super) fn new(rate: f64, start_ms: i64) -> Self {
+    pub(in crate::cli) fn new(rate: f64, start_ms: i64) -> Self {
         Self { rate, start_ms, deficit: Duration::ZERO }
     }
 
     /// Whether `so_far` things are more than the rate allows until `now_ms`.
     #[expect(clippy::cast_precision_loss, reason = "a rate is a rough figure")]
-    pub(super) fn is_ahead(&self, so_far: u64, now_ms: i64) -> bool {
+    pub(in crate::cli) fn is_ahead(&self, so_far: u64, now_ms: i64) -> bool {
         if self.rate < 0.0 {
             return false;
         }
@@ -29,7 +29,7 @@ impl Throttle {
     }
 
     /// Waits for the share of one thing, once shares have added up to a pause that the system can keep.
-    pub(super) async fn pause(&mut self) {
+    pub(in crate::cli) async fn pause(&mut self) {
         if self.rate == 0.0 {
             std::future::pending::<()>().await;
         }
