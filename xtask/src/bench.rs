@@ -1,6 +1,7 @@
 //! Speed and size: Ottla, Apache Kafka 4.3.1 and the floor in turn in the same run, on the same machine and disk.
 //! The honest figure on a shared machine is the broker's CPU per unit of work; throughput is that of broker and load together.
 
+mod compaction;
 mod data;
 mod report;
 mod requests;
@@ -20,13 +21,14 @@ use crate::bench::system::{Kind, System};
 use crate::workspace;
 
 /// Cells by name, in the order in which they run.
-const CELLS: [(&str, Cell); 9] = [
+const CELLS: [(&str, Cell); 10] = [
     ("data", data::produce_and_consume),
     ("tail", data::tail),
     ("java", data::java_tools),
     ("small", requests::small),
     ("latency", requests::latency),
     ("fsync", requests::fsync),
+    ("compaction", compaction::compaction),
     ("start", size::start),
     ("partitions", size::partitions),
     ("connections", size::connections),

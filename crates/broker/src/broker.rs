@@ -24,11 +24,15 @@ use crate::promise::promise;
 use crate::publisher::Publisher;
 use crate::quorum::Quorum;
 use crate::quotas::Quotas;
+use crate::replica_mover::ReplicaMover;
 use crate::telemetry::Telemetry;
 use crate::timers::Timers;
 
 /// Runs work that blocks, such as a commit of the metadata log, where it holds up no connection.
 pub type Blocking = Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
+
+/// Ends the process because of what happened, in words; returns before it has ended.
+pub type Halt = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Features as ApiVersions names them.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +64,8 @@ pub struct Seams {
     pub random: Random,
     /// Where work that blocks goes.
     pub blocking: Blocking,
+    /// How the process ends when it cannot go on.
+    pub halt: Halt,
 }
 
 /// A broker and, in the same process, the controller of its cluster.
@@ -69,11 +75,13 @@ pub struct Broker {
     clock: Arc<dyn Clock>,
     random: Mutex<Random>,
     blocking: Blocking,
+    halt: Halt,
     timers: Timers,
     flusher: Flusher,
     partitions: PartitionMap,
     logs: LogManager,
     cleaner: LogCleaner,
+    mover: ReplicaMover,
     fetch_sessions: FetchSessions,
     producer_ids: ProducerIds,
     image: ArcSwap<ClusterImage>,
@@ -106,11 +114,13 @@ impl Broker {
             clock: seams.clock,
             random: Mutex::new(seams.random),
             blocking: seams.blocking,
+            halt: seams.halt,
             timers: Timers::default(),
             flusher: Flusher::default(),
             partitions: PartitionMap::default(),
             logs,
             cleaner: LogCleaner::default(),
+            mover: ReplicaMover::default(),
             fetch_sessions,
             producer_ids: ProducerIds::default(),
             image: ArcSwap::from_pointee(ClusterImage::default()),
@@ -197,6 +207,18 @@ impl Broker {
     #[must_use]
     pub fn cleaner(&self) -> &LogCleaner {
         &self.cleaner
+    }
+
+    /// What moves replicas between log directories.
+    #[must_use]
+    pub fn mover(&self) -> &ReplicaMover {
+        &self.mover
+    }
+
+    /// Ends the process, which cannot go on.
+    pub(crate) fn halt(&self, reason: &str) {
+        tracing::error!(reason, "the broker stops");
+        (self.halt)(reason);
     }
 
     /// The cluster as of the last commit.

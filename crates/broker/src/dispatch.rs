@@ -183,6 +183,7 @@ served! {
     DeleteRecords => delete_records,
     InitProducerId => init_producer_id,
     OffsetForLeaderEpoch => offset_for_leader_epoch,
+    AlterReplicaLogDirs => alter_replica_log_dirs,
     DescribeLogDirs => describe_log_dirs,
     DescribeQuorum => describe_quorum,
     DescribeCluster => describe_cluster,

@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 use crate::Broker;
 use crate::log_manager::LogManager;
 use crate::partition::Partition;
+use crate::rate::Rate;
 
 /// A wait for a rate ends this early to see whether the broker stops, in nanoseconds.
 const LONGEST_WAIT: u64 = 1_000_000_000;
@@ -39,8 +40,7 @@ struct State {
     uncleanable: HashSet<Name>,
     /// Up to where logs are clean, by their directory's path; read when first needed.
     clean: HashMap<std::path::PathBuf, HashMap<TopicPartition, Offset>>,
-    /// When the next byte may be moved, in nanoseconds of the monotonic clock.
-    next_move: u64,
+    rate: Rate,
 }
 
 /// A log that is to be cleaned.
@@ -86,6 +86,32 @@ impl LogCleaner {
         drop(state);
         if let Err(cause) = written {
             error!(dir = %dir.display(), %cause, "could not write the checkpoint of the cleaner");
+        }
+    }
+
+    /// Forgets the checkpoint of a log that is deleted: another of its name starts anew.
+    pub(crate) fn forget(&self, broker: &Broker, partition: &Partition) {
+        let Some(dir) = partition.log().dir().parent().map(ToOwned::to_owned) else { return };
+        let mut state = self.state.lock();
+        state.uncleanable.remove(&(partition.topic_partition.clone(), partition.topic_id));
+        let offsets = state.clean.entry(dir.clone()).or_insert_with(|| broker.logs().cleaner_offsets(&dir));
+        if offsets.remove(&partition.topic_partition).is_none() {
+            return;
+        }
+        if let Err(cause) = broker.logs().write_cleaner_offsets(&dir, offsets) {
+            error!(dir = %dir.display(), %cause, "could not write the checkpoint of the cleaner");
+        }
+    }
+
+    /// Takes the checkpoint of a log along to another directory, or forgets it.
+    pub(crate) fn moved(&self, broker: &Broker, name: &TopicPartition, from: &std::path::Path, to: &std::path::Path) {
+        let offset = {
+            let mut state = self.state.lock();
+            let offsets = state.clean.entry(from.to_owned()).or_insert_with(|| broker.logs().cleaner_offsets(from));
+            offsets.remove(name)
+        };
+        if let Some(offset) = offset {
+            self.set_checkpoint(broker, name, to, offset);
         }
     }
 }
@@ -152,6 +178,10 @@ fn clean_filthiest(broker: &Arc<Broker>, config: &BrokerConfig) -> bool {
         }
         Err(CleanError::Storage(cause)) => {
             error!(%partition, %cause, "could not compact a log");
+            if cause.is_disk_failure() {
+                chosen.partition.log().fail();
+                broker.check_log_dirs();
+            }
             false
         }
     }
@@ -162,7 +192,8 @@ fn choose(broker: &Arc<Broker>) -> Option<Chosen> {
     let mut best: Option<Chosen> = None;
     for partition in broker.partitions().all() {
         let settings = partition.settings();
-        if !settings.log.cleanup_compact || partition.is_gone() || is_taken(broker, &partition) {
+        let moves = partition.future().lock().is_some();
+        if !settings.log.cleanup_compact || partition.is_gone() || moves || is_taken(broker, &partition) {
             continue;
         }
         match consider(broker, &partition, now_ms) {
@@ -244,14 +275,7 @@ impl Pace for Throttle<'_> {
         let cleaner = self.broker.cleaner();
         let rate = self.broker.config().log_cleaner_io_max_bytes_per_second();
         let nanos = || self.broker.monotonic_nanos();
-        let until = {
-            let mut state = cleaner.state.lock();
-            let now = nanos();
-            // A rate of almost anything is none.
-            let cost = (bytes as f64 / rate.max(1.0) * 1e9) as u64;
-            state.next_move = state.next_move.max(now).saturating_add(cost);
-            state.next_move - cost
-        };
+        let until = cleaner.state.lock().rate.reserve(nanos(), bytes, rate);
         loop {
             if cleaner.is_stopped() || self.partition.is_gone() || !self.partition.settings().log.cleanup_compact {
                 return Err(CleanError::Aborted);

@@ -1,19 +1,22 @@
 //! The log directories of this node: opens the logs in them, places new ones, checkpoints, enforces retention, deletes.
 //! The server calls [`LogManager::housekeeping`] from a thread that may block.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
+use metadata::config::BrokerConfig;
+use metadata::directory_id;
 use parking_lot::Mutex;
-use platform::{Disk, Random, Space};
+use platform::{Disk, Random};
 use protocol::types::{Offset, TimestampMs};
 use protocol::{TopicPartition, Uuid};
-use storage::{Checkpoints, Log, LogDir, LogDirOptions, OpenOptions, Removed, StorageError, Unsynced};
+use storage::{Checkpoints, Log, LogDirOptions, OpenOptions, Removed, StorageError, Unsynced};
 use tracing::{error, info, warn};
 
-use crate::metadata_log;
+pub(crate) use crate::managed_dir::ManagedDir;
+use crate::managed_dir::{DELETED, FUTURE, Found, FoundLog, STRAY};
 use crate::partition::Partition;
 use crate::topic_settings::TopicSettings;
 
@@ -22,47 +25,6 @@ const SYNCED_ONE_BY_ONE: usize = 64;
 
 /// How long a sealed segment waits for its sync. The kernel has written most of it by then, at its own pace.
 const SEALED_SYNC_DELAY_MS: i64 = 60_000;
-
-/// Suffix of a directory whose topic is deleted.
-const DELETED: &str = "-delete";
-/// Suffix of a directory whose topic was deleted while the node was down.
-const STRAY: &str = "-stray";
-
-/// One log directory.
-pub struct ManagedDir {
-    dir: LogDir,
-    offline: AtomicBool,
-    /// Whether the last shutdown was clean.
-    clean: bool,
-    checkpoints: Checkpoints,
-    logs: Mutex<usize>,
-}
-
-impl ManagedDir {
-    /// Its path.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// Its `directory.id`.
-    #[must_use]
-    pub fn id(&self) -> Uuid {
-        self.dir.directory_id()
-    }
-
-    /// Whether the disk failed under it.
-    #[must_use]
-    pub fn is_offline(&self) -> bool {
-        self.offline.load(Ordering::Acquire)
-    }
-
-    /// Room on its file system.
-    #[must_use]
-    pub fn space(&self) -> Option<Space> {
-        self.dir.space().ok()
-    }
-}
 
 /// A directory or file that is to be removed once its time has come.
 struct Doomed {
@@ -75,11 +37,36 @@ pub struct LogManager {
     disk: Arc<dyn Disk>,
     dirs: Vec<ManagedDir>,
     /// Directories found at the start that no partition has claimed yet.
-    found: Mutex<HashMap<TopicPartition, (usize, PathBuf)>>,
+    found: Mutex<Found>,
     doomed: Mutex<Vec<Doomed>>,
+    /// Directories in which something failed that no log shows.
+    suspects: Mutex<BTreeSet<usize>>,
+    /// Where partitions that do not exist yet are wanted.
+    preferred: Mutex<HashMap<TopicPartition, usize>>,
+    /// Replicas whose directories the controller does not know yet: topic, partition, directory.
+    assignments: Mutex<Vec<(Uuid, i32, Uuid)>>,
     last_retention_ms: AtomicI64,
     last_checkpoint_ms: AtomicI64,
 }
+
+/// What is known of a log before it is opened.
+pub struct WantedLog<'a> {
+    /// Its topic.
+    pub topic_id: Uuid,
+    /// Its topic's settings.
+    pub settings: &'a TopicSettings,
+    /// The directory that the controller has for it.
+    pub assigned: Uuid,
+    /// Whether nothing was written to it yet.
+    pub is_new: bool,
+    /// Directories that get no new replicas.
+    pub cordoned: Vec<usize>,
+    /// For the names of what is set aside.
+    pub unique: Uuid,
+}
+
+/// Partitions that somebody may want in a directory before they exist.
+const MOST_PREFERRED: usize = 10_000;
 
 /// When the housekeeping does what.
 #[derive(Debug, Clone, Copy)]
@@ -91,31 +78,43 @@ pub struct Schedule {
 }
 
 impl LogManager {
-    /// Opens and locks the directories, and lists the logs in them.
+    /// Opens and locks the directories, and lists the logs in them. One whose disk fails is offline, unless it is
+    /// `metadata_dir`.
     /// # Errors
-    /// If a directory is in use, or belongs to another node or cluster.
-    pub fn open(disk: Arc<dyn Disk>, paths: &[PathBuf], options: &LogDirOptions) -> Result<Self, StorageError> {
+    /// If a directory is in use, or belongs to another node or cluster; if none is left.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        paths: &[PathBuf],
+        metadata_dir: &Path,
+        options: &LogDirOptions,
+    ) -> Result<Self, StorageError> {
         let mut dirs = Vec::with_capacity(paths.len());
-        let mut found = HashMap::new();
+        let mut found = Found::new();
         for (index, path) in paths.iter().enumerate() {
-            let dir = LogDir::open(Arc::clone(&disk), path, options)?;
-            for (name, path) in dir.partition_dirs()? {
-                if name.topic.as_ref() != metadata_log::TOPIC {
-                    found.insert(name, (index, path));
+            let opened = ManagedDir::open(&disk, (index, path), options, &mut found);
+            dirs.push(match opened {
+                // One that is missing was never formatted.
+                Err(cause)
+                    if cause.is_disk_failure() && disk.exists(path) && path != metadata_dir && paths.len() > 1 =>
+                {
+                    error!(dir = %path.display(), %cause, "a log directory cannot be used; its partitions are offline");
+                    found.values_mut().for_each(|logs| logs.retain(|log| log.dir != index));
+                    ManagedDir::failed(path)
                 }
-            }
-            let clean = dir.take_clean_shutdown_marker()?;
-            let checkpoints = dir.read_checkpoints()?;
-            for path in dir.deleted_dirs(&[DELETED, STRAY])? {
-                disk.remove_dir_all(&path).map_err(StorageError::from)?;
-            }
-            dirs.push(ManagedDir { dir, offline: AtomicBool::new(false), clean, checkpoints, logs: Mutex::new(0) });
+                opened => opened?,
+            });
+        }
+        if dirs.iter().all(ManagedDir::is_offline) {
+            return Err(StorageError::Offline);
         }
         Ok(Self {
             disk,
             dirs,
             found: Mutex::new(found),
             doomed: Mutex::new(Vec::new()),
+            suspects: Mutex::new(BTreeSet::new()),
+            preferred: Mutex::new(HashMap::new()),
+            assignments: Mutex::new(Vec::new()),
             last_retention_ms: AtomicI64::new(0),
             last_checkpoint_ms: AtomicI64::new(0),
         })
@@ -133,76 +132,275 @@ impl LogManager {
         &self.disk
     }
 
-    /// Opens the log of a partition where it is, or creates it in the directory with the fewest logs.
+    /// Opens the log of a partition where it is, or creates it: where it was wanted, else where the controller says, else in
+    /// the directory with the fewest logs. Also the copy of it that was being made.
     /// # Errors
-    /// The disk's, or a log that cannot be recovered.
+    /// The disk's, or a log that cannot be recovered; [`StorageError::Offline`] if its directory may be one that failed.
     pub fn open_log(
         &self,
         name: &TopicPartition,
-        topic_id: Uuid,
-        settings: &TopicSettings,
+        wanted: &WantedLog<'_>,
         now_ms: TimestampMs,
-    ) -> Result<Log, StorageError> {
-        let claimed = self.found.lock().remove(name);
-        let (index, path) = match claimed {
-            Some((index, path)) => (index, path),
+    ) -> Result<(Log, Option<Log>), StorageError> {
+        let (current, future) = self.claim(name, wanted, now_ms)?;
+        let (index, path) = match current {
+            Some(found) => (found.dir, found.path),
             None => {
-                let index = self.emptiest().ok_or(StorageError::Offline)?;
+                let index = self.place(name, wanted)?;
                 (index, self.dirs[index].path().join(name.to_string()))
             }
         };
         let dir = &self.dirs[index];
         let options = OpenOptions {
-            topic_id: Some(topic_id),
-            config: Arc::clone(&settings.log),
+            topic_id: Some(wanted.topic_id),
+            config: Arc::clone(&wanted.settings.log),
             recovery_point: dir.checkpoints.recovery_point(name).unwrap_or(0),
             log_start_offset: dir.checkpoints.log_start_offset(name).unwrap_or(0),
             clean_shutdown: dir.clean,
             now_ms,
             ..OpenOptions::new(path, name.clone())
         };
-        let log = Log::open(Arc::clone(&self.disk), options)?;
-        *dir.logs.lock() += 1;
-        Ok(log)
+        let log = Log::open(Arc::clone(&self.disk), options).inspect_err(|cause| self.suspect(index, cause))?;
+        dir.log_added();
+        if wanted.assigned != dir.id() {
+            self.assignments.lock().push((wanted.topic_id, name.partition, dir.id()));
+        }
+        let future = future.map(|found| {
+            let options = OpenOptions {
+                topic_id: Some(wanted.topic_id),
+                config: Arc::clone(&wanted.settings.log),
+                log_start_offset: log.log_start_offset(),
+                now_ms,
+                ..OpenOptions::new(found.path, name.clone())
+            };
+            Log::open(Arc::clone(&self.disk), options).inspect_err(|cause| self.suspect(found.dir, cause))
+        });
+        Ok((log, future.transpose()?))
     }
 
-    fn emptiest(&self) -> Option<usize> {
-        let online = self.dirs.iter().enumerate().filter(|(_, dir)| !dir.is_offline());
-        online.min_by_key(|(_, dir)| *dir.logs.lock()).map(|(index, _)| index)
+    /// Of what the start found of a partition: its log, and the copy that is being made of it. The rest goes.
+    fn claim(
+        &self,
+        name: &TopicPartition,
+        wanted: &WantedLog<'_>,
+        now_ms: TimestampMs,
+    ) -> Result<(Option<FoundLog>, Option<FoundLog>), StorageError> {
+        let mut found = self.found.lock().remove(name).unwrap_or_default();
+        // The directory that the controller knows has the complete one, if a crash left two.
+        found.sort_by_key(|log| (log.is_future, self.dirs[log.dir].id() != wanted.assigned));
+        let mut rest = found.into_iter();
+        let mut current = rest.next();
+        let mut future = None;
+        if let Some(copy) = current.as_ref().filter(|log| log.is_future) {
+            // Its original is gone or offline: the copy is what there is, if the controller says so.
+            if self.dirs[copy.dir].id() == wanted.assigned {
+                let path = self.dirs[copy.dir].path().join(name.to_string());
+                self.disk.rename(&copy.path, &path).map_err(StorageError::from)?;
+                current = Some(FoundLog { dir: copy.dir, path, is_future: false });
+            } else {
+                self.set_aside(name, &copy.path, wanted.unique, STRAY, now_ms);
+                current = None;
+            }
+        }
+        for other in rest {
+            let goes_on = current.as_ref().is_some_and(|log| log.dir != other.dir);
+            if other.is_future && future.is_none() && goes_on {
+                future = Some(other);
+            } else {
+                warn!(partition = %name, path = %other.path.display(), "found a second log of a partition");
+                self.set_aside(name, &other.path, wanted.unique, STRAY, now_ms);
+            }
+        }
+        Ok((current, future))
     }
 
-    /// The id of the directory that holds `log`.
-    #[must_use]
-    pub fn directory_id(&self, log: &Log) -> Uuid {
-        let home = self.dirs.iter().find(|dir| log.dir().parent() == Some(dir.path()));
-        home.map_or(Uuid::ZERO, ManagedDir::id)
+    /// Where a log that does not exist is to be created.
+    fn place(&self, name: &TopicPartition, wanted: &WantedLog<'_>) -> Result<usize, StorageError> {
+        let usable = |index: &usize| !self.dirs[*index].is_offline();
+        if let Some(index) = self.preferred.lock().remove(name).filter(usable) {
+            return Ok(index);
+        }
+        let assigned = (0..self.dirs.len()).find(|index| self.dirs[*index].id() == wanted.assigned);
+        if let Some(index) = assigned.filter(usable) {
+            return Ok(index);
+        }
+        let known = ![directory_id::UNASSIGNED, directory_id::MIGRATING].contains(&wanted.assigned);
+        if !wanted.is_new && (known || self.dirs.iter().any(ManagedDir::is_offline)) {
+            // Its records may be in a directory that failed.
+            return Err(StorageError::Offline);
+        }
+        let online = || (0..self.dirs.len()).filter(usable);
+        let uncordoned = online().filter(|index| !wanted.cordoned.contains(index));
+        let fewest = |index: &usize| self.dirs[*index].log_count();
+        uncordoned.min_by_key(fewest).or_else(|| online().min_by_key(fewest)).ok_or(StorageError::Offline)
+    }
+
+    /// Index of the directory that a log's directory is in.
+    pub(crate) fn home(&self, log_dir: &Path) -> Option<usize> {
+        self.dirs.iter().position(|dir| log_dir.parent() == Some(dir.path()))
+    }
+
+    /// Wants a partition that does not exist yet in a directory.
+    pub(crate) fn prefer(&self, name: &TopicPartition, index: usize) {
+        let mut preferred = self.preferred.lock();
+        if preferred.len() < MOST_PREFERRED {
+            preferred.insert(name.clone(), index);
+        }
+    }
+
+    /// Notes that the controller is to know where a partition's replica is.
+    pub(crate) fn assign(&self, partition: &Partition) {
+        let index = self.home(partition.log().dir());
+        if let Some(index) = index {
+            let (topic_id, name) = (partition.topic_id, &partition.topic_partition);
+            self.assignments.lock().push((topic_id, name.partition, self.dirs[index].id()));
+        }
+    }
+
+    /// What the controller is to know of directories.
+    pub(crate) fn take_assignments(&self) -> Vec<(Uuid, i32, Uuid)> {
+        std::mem::take(&mut self.assignments.lock())
+    }
+
+    /// An operation on a directory failed; it goes offline with the next look at it, if that was the disk.
+    pub(crate) fn suspect(&self, index: usize, cause: &StorageError) {
+        if cause.is_disk_failure() {
+            self.suspects.lock().insert(index);
+        }
+    }
+
+    pub(crate) fn take_suspects(&self) -> BTreeSet<usize> {
+        std::mem::take(&mut self.suspects.lock())
+    }
+
+    /// Takes a directory offline. Whether it was not before.
+    pub(crate) fn fail_dir(&self, index: usize) -> bool {
+        self.dirs[index].fail()
+    }
+
+    /// Ids of the directories that are offline and that the controller may know.
+    pub(crate) fn offline_ids(&self) -> Vec<Uuid> {
+        self.dirs.iter().filter(|dir| dir.is_offline() && !dir.id().is_zero()).map(ManagedDir::id).collect()
+    }
+
+    /// The directories that `cordoned.log.dirs` names: they get no new replicas.
+    pub(crate) fn cordoned(&self, config: &BrokerConfig) -> Vec<usize> {
+        let named = config.list("cordoned.log.dirs");
+        let is_named = |dir: &ManagedDir| {
+            named.iter().any(|name| name == "*" || std::path::absolute(name).is_ok_and(|path| path == dir.path()))
+        };
+        (0..self.dirs.len()).filter(|index| is_named(&self.dirs[*index])).collect()
+    }
+
+    /// Their ids.
+    pub(crate) fn cordoned_ids(&self, config: &BrokerConfig) -> Vec<Uuid> {
+        let known = self.cordoned(config).into_iter().map(|index| self.dirs[index].id());
+        known.filter(|id| !id.is_zero()).collect()
+    }
+
+    /// Whether `cordoned.log.dirs` names a directory.
+    pub(crate) fn is_cordoned(&self, config: &BrokerConfig, index: usize) -> bool {
+        self.cordoned(config).contains(&index)
+    }
+
+    /// Starts the copy of a partition's log in another directory.
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn create_future(
+        &self,
+        partition: &Partition,
+        log_start_offset: Offset,
+        (index, unique): (usize, Uuid),
+        now_ms: TimestampMs,
+    ) -> Result<Log, StorageError> {
+        let name = &partition.topic_partition;
+        let dir = self.dirs[index].path().join(name.to_string());
+        let options = OpenOptions {
+            topic_id: Some(partition.topic_id),
+            config: Arc::clone(&partition.settings().log),
+            log_start_offset,
+            now_ms,
+            ..OpenOptions::new(unique_path(&dir, name, unique, FUTURE), name.clone())
+        };
+        Log::open(Arc::clone(&self.disk), options).inspect_err(|cause| self.suspect(index, cause))
+    }
+
+    /// Puts the complete copy of a log in its place; the old one goes at `at_ms`.
+    /// # Errors
+    /// The disk's; then the old one stays in charge.
+    pub(crate) fn promote(
+        &self,
+        log: &mut Log,
+        mut target: Log,
+        unique: Uuid,
+        at_ms: TimestampMs,
+    ) -> Result<(), StorageError> {
+        let name = target.topic_partition().clone();
+        let (Some(from), Some(to)) = (self.home(log.dir()), self.home(target.dir())) else {
+            return Err(StorageError::Offline);
+        };
+        let path = self.dirs[to].path().join(name.to_string());
+        target.relocate(&path)?;
+        target.take_over(log);
+        let mut old = std::mem::replace(log, target);
+        let renamed = unique_path(old.dir(), &name, unique, DELETED);
+        match old.move_to(&renamed) {
+            Ok(()) => self.doomed.lock().push(Doomed { at_ms, path: renamed }),
+            // The next start finds two logs, and the controller knows which one counts.
+            Err(cause) => self.suspect(from, &cause),
+        }
+        self.dirs[from].log_removed();
+        self.dirs[to].log_added();
+        Ok(())
+    }
+
+    /// Gives up the copy of a log.
+    pub(crate) fn discard(&self, mut future: Log, name: &TopicPartition, unique: Uuid, now_ms: TimestampMs) {
+        let renamed = unique_path(future.dir(), name, unique, DELETED);
+        match future.move_to(&renamed) {
+            Ok(()) => self.doomed.lock().push(Doomed { at_ms: now_ms, path: renamed }),
+            Err(cause) => warn!(partition = %name, %cause, "could not remove the copy of a log"),
+        }
     }
 
     /// Renames the directories that no topic has claimed, for removal after `delay_ms`.
     pub fn discard_strays(&self, now_ms: TimestampMs, delay_ms: i64, random: &mut Random) {
         let strays: Vec<_> = self.found.lock().drain().collect();
-        for (name, (_, path)) in strays {
-            warn!(partition = %name, "found the log of a topic that does not exist");
-            let renamed = doomed_path(&path, &name, random.uuid(), STRAY);
-            match self.disk.rename(&path, &renamed) {
-                Ok(()) => self.doomed.lock().push(Doomed { at_ms: now_ms + delay_ms, path: renamed }),
-                Err(cause) => error!(partition = %name, %cause, "could not set a stray log aside"),
+        for (name, logs) in strays {
+            for log in logs {
+                warn!(partition = %name, path = %log.path.display(), "found the log of a topic that does not exist");
+                self.set_aside(&name, &log.path, random.uuid(), STRAY, now_ms + delay_ms);
             }
+        }
+    }
+
+    fn set_aside(&self, name: &TopicPartition, path: &Path, unique: Uuid, suffix: &str, at_ms: TimestampMs) {
+        let renamed = unique_path(path, name, unique, suffix);
+        match self.disk.rename(path, &renamed) {
+            Ok(()) => self.doomed.lock().push(Doomed { at_ms, path: renamed }),
+            Err(cause) => error!(partition = %name, %cause, "could not set a log aside"),
         }
     }
 
     /// Renames the directory of a partition whose topic was deleted, for removal after its `file.delete.delay.ms`.
     pub fn delete(&self, partition: &Partition, unique: Uuid, now_ms: TimestampMs) {
         partition.retire();
+        let name = &partition.topic_partition;
         let mut log = partition.log();
-        if let Some(home) = self.dirs.iter().find(|dir| log.dir().parent() == Some(dir.path())) {
-            *home.logs.lock() -= 1;
+        if let Some(future) = partition.future().lock().take() {
+            self.discard(future, name, unique, now_ms);
         }
-        let renamed = doomed_path(log.dir(), &partition.topic_partition, unique, DELETED);
+        let Some(home) = self.home(log.dir()).map(|index| &self.dirs[index]) else { return };
+        home.log_removed();
+        if home.is_offline() {
+            // The next start with the disk back finds a stray.
+            return;
+        }
+        let renamed = unique_path(log.dir(), name, unique, DELETED);
         let delay_ms = partition.settings().log.file_delete_delay_ms;
         match log.move_to(&renamed) {
             Ok(()) => self.doomed.lock().push(Doomed { at_ms: now_ms + delay_ms, path: renamed }),
-            Err(cause) => error!(partition = %partition.topic_partition, %cause, "could not delete a log"),
+            Err(cause) => error!(partition = %name, %cause, "could not delete a log"),
         }
     }
 
@@ -232,22 +430,6 @@ impl LogManager {
         }
     }
 
-    /// Syncs the file systems as a whole. Whether all went well.
-    fn sync_all(&self, partitions: &[Arc<Partition>]) -> bool {
-        for dir in self.dirs.iter().filter(|dir| !dir.is_offline()) {
-            if let Err(cause) = self.disk.sync_all(dir.path()) {
-                error!(dir = %dir.path().display(), %cause, "could not sync the logs");
-                return false;
-            }
-        }
-        for partition in partitions {
-            let mut log = partition.log();
-            let end = log.log_end_offset();
-            log.flushed(end);
-        }
-        true
-    }
-
     /// Takes the segments off a log that retention and its start offset do not cover any more.
     pub(crate) fn delete_old_segments(&self, partition: &Partition, now_ms: TimestampMs) {
         if partition.is_gone() {
@@ -268,11 +450,8 @@ impl LogManager {
 
     /// Up to where the logs of a directory are compacted, as its checkpoint says.
     pub(crate) fn cleaner_offsets(&self, path: &Path) -> HashMap<TopicPartition, Offset> {
-        let Some(dir) = self.dirs.iter().find(|dir| dir.path() == path) else { return HashMap::new() };
-        dir.dir.read_cleaner_offsets().unwrap_or_else(|cause| {
-            error!(dir = %path.display(), %cause, "could not read the checkpoint of the cleaner");
-            HashMap::new()
-        })
+        let dir = self.dirs.iter().find(|dir| dir.path() == path);
+        dir.map(ManagedDir::cleaner_offsets).unwrap_or_default()
     }
 
     /// Replaces that checkpoint.
@@ -281,15 +460,14 @@ impl LogManager {
         path: &Path,
         offsets: &HashMap<TopicPartition, Offset>,
     ) -> Result<(), StorageError> {
-        match self.dirs.iter().find(|dir| dir.path() == path) {
-            Some(dir) => dir.dir.write_cleaner_offsets(offsets),
-            None => Ok(()),
-        }
+        let dir = self.dirs.iter().find(|dir| dir.path() == path).and_then(ManagedDir::online);
+        dir.map_or(Ok(()), |dir| dir.write_cleaner_offsets(offsets))
     }
 
     /// Writes recovery points, log start offsets and high watermarks of all logs.
     pub fn write_checkpoints(&self, partitions: &[Arc<Partition>]) {
-        for dir in self.dirs.iter().filter(|dir| !dir.is_offline()) {
+        for (index, dir) in self.dirs.iter().enumerate() {
+            let Some(files) = dir.online() else { continue };
             let mut checkpoints = Checkpoints::default();
             for partition in partitions {
                 let log = partition.log();
@@ -298,38 +476,58 @@ impl LogManager {
                     checkpoints.put(&partition.topic_partition, log.recovery_point(), start, log.high_watermark());
                 }
             }
-            if let Err(cause) = dir.dir.write_checkpoints(&checkpoints) {
+            if let Err(cause) = files.write_checkpoints(&checkpoints) {
                 error!(dir = %dir.path().display(), %cause, "could not write the checkpoints");
+                self.suspect(index, &cause);
             }
         }
     }
 
-    /// Closes all logs and marks the shutdown as clean, that of the broker registered with `broker_epoch`.
+    /// Closes all logs and marks the shutdown as clean, that of the broker registered with `broker_epoch`, in every
+    /// directory where it was.
     pub fn close(&self, partitions: &[Arc<Partition>], broker_epoch: i64) {
-        let dirty = partitions.iter().filter(|partition| partition.log().is_dirty()).count();
+        let mut clean: Vec<bool> = self.dirs.iter().map(|dir| !dir.is_offline()).collect();
+        let usable = |partition: &&Arc<Partition>| !partition.is_offline();
+        let dirty = partitions.iter().filter(usable).filter(|partition| partition.log().is_dirty()).count();
         let together = dirty > SYNCED_ONE_BY_ONE;
-        let mut clean = true;
-        for partition in partitions {
+        for partition in partitions.iter().filter(usable) {
             let mut log = partition.log();
             let closed = if together { log.write_out() } else { log.close() };
             if let Err(cause) = closed {
                 error!(partition = %partition.topic_partition, %cause, "could not close a log");
-                clean = false;
+                if let Some(index) = self.home(log.dir()) {
+                    clean[index] = false;
+                }
             }
         }
-        if together && clean {
-            clean = self.sync_all(partitions);
+        if together {
+            self.sync_all(partitions, &mut clean);
         }
         self.write_checkpoints(partitions);
-        if !clean {
-            return;
-        }
-        for dir in self.dirs.iter().filter(|dir| !dir.is_offline()) {
-            if let Err(cause) = dir.dir.write_clean_shutdown_marker(broker_epoch) {
+        for (dir, _) in self.dirs.iter().zip(&clean).filter(|(_, clean)| **clean) {
+            let marked = dir.online().map_or(Ok(()), |files| files.write_clean_shutdown_marker(broker_epoch));
+            if let Err(cause) = marked {
                 error!(dir = %dir.path().display(), %cause, "could not mark the clean shutdown");
             }
         }
         info!(logs = partitions.len(), "closed all logs");
+    }
+
+    /// Syncs the file systems as a whole.
+    fn sync_all(&self, partitions: &[Arc<Partition>], clean: &mut [bool]) {
+        for (index, dir) in self.dirs.iter().enumerate().filter(|(_, dir)| !dir.is_offline()) {
+            if let Err(cause) = self.disk.sync_all(dir.path()) {
+                error!(dir = %dir.path().display(), %cause, "could not sync the logs");
+                clean[index] = false;
+            }
+        }
+        for partition in partitions {
+            let mut log = partition.log();
+            if self.home(log.dir()).is_some_and(|index| clean[index]) {
+                let end = log.log_end_offset();
+                log.flushed(end);
+            }
+        }
     }
 }
 
@@ -370,9 +568,13 @@ fn due(last: &AtomicI64, interval_ms: i64, now_ms: TimestampMs) -> bool {
 }
 
 /// `<topic>-<partition>.<unique><suffix>`, the topic cut so that the name stays within 255 characters (`LogFileUtils`).
-fn doomed_path(dir: &Path, name: &TopicPartition, unique: Uuid, suffix: &str) -> PathBuf {
+fn unique_path(dir: &Path, name: &TopicPartition, unique: Uuid, suffix: &str) -> PathBuf {
     let unique = unique.as_bytes().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     let tail = format!("-{}.{unique}{suffix}", name.partition);
     let topic: String = name.topic.chars().take(255 - tail.len()).collect();
     dir.with_file_name(topic + &tail)
 }
+
+#[cfg(test)]
+#[path = "log_manager_tests.rs"]
+mod tests;

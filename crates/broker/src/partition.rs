@@ -25,6 +25,10 @@ pub struct Partition {
     leader_epoch: AtomicI32,
     settings: ArcSwap<TopicSettings>,
     watchers: Watchers,
+    /// The copy that is being made of the log in another directory. Locked after the log, where both are.
+    future: Mutex<Option<Log>>,
+    /// The log's directory failed.
+    offline: AtomicBool,
     /// The topic was deleted; requests that still hold the partition are refused.
     gone: AtomicBool,
 }
@@ -61,6 +65,8 @@ impl Partition {
             leader_epoch: AtomicI32::new(leader_epoch),
             settings: ArcSwap::new(settings),
             watchers: Watchers::default(),
+            future: Mutex::new(None),
+            offline: AtomicBool::new(false),
             gone: AtomicBool::new(false),
         }
     }
@@ -74,6 +80,23 @@ impl Partition {
     /// The log itself, for what is not on the hot path.
     pub fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock()
+    }
+
+    /// The copy that is being made of the log in another directory.
+    pub(crate) fn future(&self) -> &Mutex<Option<Log>> {
+        &self.future
+    }
+
+    /// Whether the log's directory failed.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.offline.load(Ordering::Acquire)
+    }
+
+    /// The log's directory failed: everyone who waits is told.
+    pub(crate) fn set_offline(&self) {
+        self.offline.store(true, Ordering::Release);
+        self.watchers.wake();
     }
 
     /// The topic's configuration as the append path needs it.
@@ -102,8 +125,11 @@ impl Partition {
 
     /// Refuses an epoch that a client got from other metadata than ours (KIP-320).
     /// # Errors
-    /// `FencedLeaderEpoch`, `UnknownLeaderEpoch`.
+    /// `FencedLeaderEpoch`, `UnknownLeaderEpoch`; `KafkaStorageError` if the log's directory failed.
     pub fn check_leader_epoch(&self, claimed: LeaderEpoch) -> Result<(), ErrorCode> {
+        if self.is_offline() {
+            return Err(ErrorCode::KafkaStorageError);
+        }
         let ours = self.leader_epoch();
         match claimed {
             -1 => Ok(()),
@@ -167,6 +193,9 @@ impl Partition {
     /// # Errors
     /// `OffsetOutOfRange`, or the disk's.
     pub fn delete_records(&self, offset: Offset) -> Result<Offset, ErrorCode> {
+        if self.is_offline() {
+            return Err(ErrorCode::KafkaStorageError);
+        }
         let mut log = self.log.lock();
         let high_watermark = log.high_watermark();
         let target = if offset == -1 { high_watermark } else { offset };

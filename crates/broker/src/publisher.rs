@@ -5,14 +5,15 @@
 use std::sync::Arc;
 
 use metadata::ImageDelta;
-use metadata::PartitionRegistration;
 use metadata::config::{DynamicBrokerConfig, TopicConfig};
 use metadata::{ClusterImage, ConfigResource, ResourceType};
+use metadata::{PartitionRegistration, directory_id};
 use parking_lot::Mutex;
 use protocol::{TopicPartition, Uuid};
 use tracing::{error, info, warn};
 
 use crate::Broker;
+use crate::log_manager::WantedLog;
 use crate::partition::Partition;
 use crate::topic_settings::TopicSettings;
 
@@ -58,6 +59,7 @@ fn delete_topics(broker: &Arc<Broker>, delta: &ImageDelta) {
     for topic in delta.deleted_topics.values() {
         broker.coordinators().topic_deleted(&topic.name);
         for partition in broker.partitions().remove_topic(&topic.name) {
+            broker.cleaner().forget(broker, &partition);
             broker.logs().delete(&partition, broker.random_uuid(), broker.wall_ms());
             info!(partition = %partition.topic_partition, "deleted a partition");
         }
@@ -76,10 +78,24 @@ fn lead(
         return;
     }
     let settings = settings_of(broker, image, &name.topic);
-    match broker.logs().open_log(name, topic_id, &settings, broker.wall_ms()) {
-        Ok(log) => {
-            let partition = Partition::new(name.clone(), topic_id, log, registration.leader_epoch, settings);
+    let wanted = WantedLog {
+        topic_id,
+        settings: &settings,
+        assigned: registration.directory(broker.identity().node_id).unwrap_or(directory_id::UNASSIGNED),
+        is_new: registration.leader_epoch == 0,
+        cordoned: broker.logs().cordoned(&broker.config()),
+        unique: broker.random_uuid(),
+    };
+    match broker.logs().open_log(name, &wanted, broker.wall_ms()) {
+        Ok((log, future)) => {
+            let partition =
+                Partition::new(name.clone(), topic_id, log, registration.leader_epoch, Arc::clone(&settings));
+            let moves = future.is_some();
+            *partition.future().lock() = future;
             broker.partitions().insert(Arc::new(partition));
+            if moves {
+                broker.mover().wake();
+            }
         }
         Err(cause) => error!(partition = %name, %cause, "could not open a log; the partition is offline"),
     }

@@ -2,6 +2,7 @@
 //! requests become records, records are committed, and images are published. One lock holds all of it, so a request sees
 //! everything that was committed before it.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,12 +13,13 @@ use metadata::VersionedRecord;
 use metadata::bootstrap::BootstrapMetadata;
 use metadata::config::BrokerConfig;
 use parking_lot::Mutex;
-use protocol::ErrorCode;
+use protocol::messages::assign_replicas_to_dirs_request::{DirectoryData, PartitionData, TopicData};
 use protocol::messages::broker_registration_request::{BrokerRegistrationRequest, Feature, Listener};
-use protocol::messages::{AllocateProducerIdsRequest, BrokerHeartbeatRequest};
+use protocol::messages::{AllocateProducerIdsRequest, AssignReplicasToDirsRequest, BrokerHeartbeatRequest};
 use protocol::types::{Offset, ProducerId, TimestampMs};
+use protocol::{ErrorCode, Uuid};
 use raft::{Event, VoterKey};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::Broker;
 use crate::broker::Identity;
@@ -55,7 +57,7 @@ impl Registration {
             listeners: listeners.collect(),
             features: features.collect(),
             rack: config.rack().map(str::to_owned),
-            log_dirs: logs.dirs().iter().map(ManagedDir::id).collect(),
+            log_dirs: logs.dirs().iter().filter(|dir| !dir.is_offline()).map(ManagedDir::id).collect(),
             previous_broker_epoch: -1,
             ..Default::default()
         })
@@ -150,8 +152,46 @@ impl State {
     fn carry_out<R>(&mut self, broker: &Arc<Broker>, outcome: Outcome<R>) -> Result<R, StartError> {
         if !outcome.records.is_empty() {
             self.commit(broker, &outcome.records, outcome.atomic).inspect_err(|_| self.failed = true)?;
+            self.assign_directories(broker)?;
         }
         Ok(outcome.response)
+    }
+
+    /// Tells the controller which directories the logs that were just opened or moved are in, if it knows otherwise.
+    fn assign_directories(&mut self, broker: &Arc<Broker>) -> Result<(), StartError> {
+        // Before the registration the controller takes nothing from this broker.
+        if self.broker_epoch < 0 {
+            return Ok(());
+        }
+        let mut directories: BTreeMap<Uuid, BTreeMap<Uuid, Vec<PartitionData>>> = BTreeMap::new();
+        for (topic_id, partition_index, directory) in broker.logs().take_assignments() {
+            let partition = PartitionData { partition_index, ..Default::default() };
+            directories.entry(directory).or_default().entry(topic_id).or_default().push(partition);
+        }
+        if directories.is_empty() {
+            return Ok(());
+        }
+        let topics = |topics: BTreeMap<Uuid, Vec<PartitionData>>| {
+            let topic = |(topic_id, partitions)| TopicData { topic_id, partitions, ..Default::default() };
+            topics.into_iter().map(topic).collect()
+        };
+        let directory = |(id, of)| DirectoryData { id, topics: topics(of), ..Default::default() };
+        let request = AssignReplicasToDirsRequest {
+            broker_id: broker.identity().node_id,
+            broker_epoch: self.broker_epoch,
+            directories: directories.into_iter().map(directory).collect(),
+            ..Default::default()
+        };
+        match self.controller.assign_replicas_to_dirs(&request) {
+            Ok(outcome) if outcome.records.is_empty() => Ok(()),
+            Ok(outcome) => self.commit(broker, &outcome.records, outcome.atomic).inspect_err(|_| self.failed = true),
+            // Such a cluster does not know directories.
+            Err(ControllerError::UnsupportedVersion(_)) => Ok(()),
+            Err(cause) => {
+                warn!(%cause, "the controller took no directories of replicas");
+                Ok(())
+            }
+        }
     }
 }
 
@@ -221,7 +261,7 @@ impl Quorum {
         let response = state.carry_out(broker, outcome)?;
         state.broker_epoch = response.broker_epoch;
         self.beat(state, broker, false)?;
-        Ok(())
+        state.assign_directories(broker)
     }
 
     /// Tells the controller that this broker is alive and caught up, or about to stop. Whether it may stop now.
@@ -232,6 +272,8 @@ impl Quorum {
             current_metadata_offset: state.log.node().log_end() - 1,
             want_fence: false,
             want_shut_down,
+            offline_log_dirs: broker.logs().offline_ids(),
+            cordoned_log_dirs: Some(broker.logs().cordoned_ids(&broker.config())),
             ..Default::default()
         };
         let refused = |error: ControllerError| StartError::Registration(error.to_string());
@@ -274,6 +316,22 @@ impl Quorum {
             error!(%cause, "could not commit to the metadata log; the controller stops");
             Refusal::from(ErrorCode::UnknownServerError)
         })
+    }
+
+    /// Tells the controller which directories are offline or cordoned.
+    pub(crate) fn report_directories(&self, broker: &Arc<Broker>) -> Result<(), StartError> {
+        let mut state = self.state.lock();
+        if state.failed || state.broker_epoch < 0 {
+            return Ok(());
+        }
+        self.beat(&mut state, broker, false)?;
+        Ok(())
+    }
+
+    /// Tells the controller where replicas are that were moved.
+    pub(crate) fn assign_directories(&self, broker: &Arc<Broker>) -> Result<(), StartError> {
+        let mut state = self.state.lock();
+        if state.failed { Ok(()) } else { state.assign_directories(broker) }
     }
 
     /// A new block of producer ids.

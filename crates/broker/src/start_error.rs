@@ -32,6 +32,9 @@ pub enum StartError {
     /// The node is not broker and controller in one.
     #[error("process.roles must be broker,controller: this version runs both roles in one process only")]
     Roles,
+    /// Tiered storage is asked for.
+    #[error("remote.log.storage.system.enable=true: this version has no tiered storage")]
+    TieredStorage,
     /// The node's own registration was refused.
     #[error("the controller refused to register this broker: {0}")]
     Registration(String),

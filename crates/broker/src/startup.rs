@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use controller::Controller;
 use metadata::MetadataLoader;
-use metadata::config::{BrokerConfig, DynamicBrokerConfig};
+use metadata::config::{BrokerConfig, DynamicBrokerConfig, Value};
 use platform::{Disk, Random};
 use raft::{Voter, VoterKey, VoterSet};
 use storage::{LogDirOptions, MetaProperties};
@@ -14,6 +14,7 @@ use tracing::{error, info};
 use crate::broker::{Broker, Identity, Seams};
 use crate::dispatch::Audience;
 use crate::format;
+use crate::log_dir_failures;
 use crate::log_manager::{LogManager, Schedule};
 use crate::metadata_log::{self, MetadataLog, Retention};
 use crate::quorum::{Quorum, Registration};
@@ -44,11 +45,14 @@ pub fn start(
     if !(config.is_broker() && config.is_controller()) {
         return Err(StartError::Roles);
     }
+    if config.value("remote.log.storage.system.enable") == Some(&Value::Boolean(true)) {
+        return Err(StartError::TieredStorage);
+    }
     let now_ms = seams.clock.wall_ms();
     let paths = log_dirs(disk.as_ref(), &config)?;
     let options = LogDirOptions { node_id: config.node_id() };
-    let logs = LogManager::open(Arc::clone(&disk), &paths, &options)?;
     let metadata_dir = absolute(disk.as_ref(), Path::new(config.metadata_log_dir()))?;
+    let logs = LogManager::open(Arc::clone(&disk), &paths, &metadata_dir, &options)?;
     let properties = MetaProperties::read(disk.as_ref(), &metadata_dir)?;
     let mut seams = seams;
     let identity = Identity {
@@ -105,6 +109,7 @@ pub fn housekeeping(broker: &Arc<Broker>) {
     };
     let now_ms = broker.wall_ms();
     broker.logs().housekeeping(&broker.partitions().all(), schedule, now_ms);
+    log_dir_failures::check(broker);
     if let Err(cause) = broker.quorum().snapshot_if_due(now_ms) {
         error!(%cause, "could not write a metadata snapshot");
     }

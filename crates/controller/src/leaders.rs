@@ -1,7 +1,7 @@
 //! The one place that decides leaders: from the ISR, from the ELR if the ISR is empty (KIP-966), or from nobody.
 //! A change is made from a registration and a wish, and comes out as one record or as nothing.
 
-use metadata::{BrokerRegistration, NO_LEADER, PartitionRegistration, TopicImage, VersionedRecord, directory_id};
+use metadata::{NO_LEADER, PartitionRegistration, TopicImage, VersionedRecord};
 use protocol::Uuid;
 use protocol::messages::PartitionChangeRecord;
 use protocol::types::{BrokerId, PartitionIndex};
@@ -237,18 +237,10 @@ impl Controller {
         let (Some(broker), Some(directory)) = (self.image.broker(id), partition.directory(id)) else {
             return false;
         };
-        is_online(broker, directory)
+        broker.has_online_dir(directory)
     }
 
     pub(crate) fn has_leaderships(&self, id: BrokerId) -> bool {
         self.image.topics().any(|topic| topic.partitions.iter().any(|partition| partition.leader == id))
-    }
-}
-
-fn is_online(broker: &BrokerRegistration, directory: Uuid) -> bool {
-    match directory {
-        directory_id::UNASSIGNED | directory_id::MIGRATING => true,
-        directory_id::LOST => false,
-        other => broker.log_dirs.contains(&other),
     }
 }

@@ -3,6 +3,7 @@
 mod brokers;
 mod configs;
 mod controller;
+mod directories;
 mod elections;
 mod error;
 mod features;

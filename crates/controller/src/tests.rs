@@ -7,6 +7,7 @@ use metadata::bootstrap::BootstrapMetadata;
 use metadata::config::{BrokerConfig, ConfigMap};
 use metadata::features::{MetadataVersion, supported_features};
 use metadata::{ClusterImage, ConfigResource, MetadataRecord};
+use protocol::messages::assign_replicas_to_dirs_request::{DirectoryData, PartitionData, TopicData};
 use protocol::messages::broker_registration_request::{Feature, Listener};
 use protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
@@ -14,9 +15,9 @@ use protocol::messages::create_topics_response::CreatableTopicResult;
 use protocol::messages::delete_topics_request::DeleteTopicState;
 use protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use protocol::messages::{
-    AllocateProducerIdsRequest, AlterClientQuotasRequest, BrokerHeartbeatRequest, BrokerRegistrationRequest,
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, IncrementalAlterConfigsRequest,
-    alter_client_quotas_request,
+    AllocateProducerIdsRequest, AlterClientQuotasRequest, AssignReplicasToDirsRequest, BrokerHeartbeatRequest,
+    BrokerRegistrationRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
+    IncrementalAlterConfigsRequest, alter_client_quotas_request,
 };
 use protocol::{ErrorCode, Uuid};
 
@@ -402,4 +403,30 @@ fn quotas_are_checked_with_kafkas_text_and_written_only_if_they_change() {
     let ip: &[(&str, Option<&str>)] = &[("ip", Some("nowhere"))];
     let text = "nowhere is not a valid IP or resolvable host.";
     assert_eq!(alter(ip, "connection_creation_rate", Some(1.0)), refused(text));
+}
+
+#[test]
+fn a_replica_is_assigned_to_its_directory_and_loses_its_leader_with_it() {
+    let mut controller = controller();
+    let epoch = register(&mut controller, 0, 1, -1);
+    create(&mut controller, vec![topic("t", 1, 1)]);
+    let topic_id = controller.image().topic_id("t").expect("exists");
+    let mut assign = |id: Uuid, topic_id: Uuid, partition_index: i32| {
+        let partition = PartitionData { partition_index, ..Default::default() };
+        let topic = TopicData { topic_id, partitions: vec![partition], ..Default::default() };
+        let directories = vec![DirectoryData { id, topics: vec![topic], ..Default::default() }];
+        let request =
+            AssignReplicasToDirsRequest { broker_id: 1, broker_epoch: epoch, directories, ..Default::default() };
+        let outcome = controller.assign_replicas_to_dirs(&request).expect("the epoch is right");
+        let code = outcome.response.directories[0].topics[0].partitions[0].error_code;
+        let partition = controller.image().topic("t").expect("exists").partitions[0].clone();
+        (ErrorCode::from_code(code), outcome.records.len(), partition.directories[0], partition.leader)
+    };
+    assert_eq!(assign(LOG_DIR, topic_id, 0), (ErrorCode::None, 0, LOG_DIR, 1));
+    assert_eq!(assign(LOG_DIR, topic_id, 9).0, ErrorCode::UnknownTopicOrPartition);
+    assert_eq!(assign(LOG_DIR, LOG_DIR, 0).0, ErrorCode::UnknownTopicId);
+    let gone = Uuid::from_bytes([8; 16]);
+    assert_eq!(assign(gone, topic_id, 0), (ErrorCode::None, 1, gone, -1));
+    let stale = AssignReplicasToDirsRequest { broker_id: 1, broker_epoch: epoch + 1, ..Default::default() };
+    assert!(controller.assign_replicas_to_dirs(&stale).is_err());
 }

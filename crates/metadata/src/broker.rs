@@ -6,6 +6,7 @@ use protocol::messages::{BrokerRegistrationChangeRecord, RegisterBrokerRecord};
 use protocol::types::BrokerId;
 
 use crate::features::MetadataVersion;
+use crate::partition::directory_id;
 
 /// The registration of a broker (`BrokerRegistration`).
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +34,16 @@ pub struct BrokerRegistration {
 }
 
 impl BrokerRegistration {
+    /// Whether a replica in `directory` can be served, as far as that is known.
+    #[must_use]
+    pub fn has_online_dir(&self, directory: Uuid) -> bool {
+        match directory {
+            directory_id::UNASSIGNED | directory_id::MIGRATING => true,
+            directory_id::LOST => false,
+            other => self.log_dirs.contains(&other),
+        }
+    }
+
     /// The broker of a record.
     #[must_use]
     pub fn from_record(record: &RegisterBrokerRecord) -> Self {

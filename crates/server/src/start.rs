@@ -96,6 +96,9 @@ pub enum StartError {
         /// The reason.
         reason: String,
     },
+    /// The broker cannot go on.
+    #[error("{0}")]
+    Halted(String),
     /// The runtime could not be built, or the signal handlers not be set.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -108,6 +111,8 @@ pub enum StartError {
 pub struct Server {
     broker: Arc<Broker>,
     stop: watch::Sender<bool>,
+    /// Why the broker cannot go on, once it cannot.
+    halted: watch::Receiver<Option<String>>,
     /// Threads that end when they are told to.
     workers: Vec<std::thread::JoinHandle<()>>,
     /// What [`Server::ready_line`] says.
@@ -130,10 +135,16 @@ impl Server {
             let mut signals = Signals::new()?;
             let server = Self::start(config, options.config.is_none())?;
             ready(&server.ready_line());
-            let name = signals.wait().await;
-            info!(signal = name, "shutting down");
+            let mut halted = server.halted.clone();
+            let reason = tokio::select! {
+                name = signals.wait() => {
+                    info!(signal = name, "shutting down");
+                    None
+                }
+                Ok(reason) = halted.wait_for(Option::is_some) => reason.clone(),
+            };
             server.shut_down().await;
-            Ok(())
+            reason.map_or(Ok(()), |reason| Err(StartError::Halted(reason)))
         });
         runtime.shutdown_timeout(DRAIN);
         outcome
@@ -148,10 +159,12 @@ impl Server {
         let (sockets, bound) = bind_all(&config)?;
         let runtime = tokio::runtime::Handle::current();
         let blocking_runtime = runtime.clone();
+        let (halt, halted) = watch::channel(None);
         let seams = Seams {
             clock: Arc::new(OsClock::new()),
             random,
             blocking: Arc::new(move |work| drop(blocking_runtime.spawn_blocking(work))),
+            halt: Arc::new(move |reason| drop(halt.send_replace(Some(reason.to_owned())))),
         };
         let limits = Arc::new(limits(&config));
         let data = config.log_dirs().join(",");
@@ -171,9 +184,12 @@ impl Server {
         let mut workers = flushers.collect::<io::Result<Vec<_>>>()?;
         let cleaned = Arc::clone(&broker);
         workers.push(std::thread::Builder::new().name("cleaner".into()).spawn(move || broker::run_cleaner(&cleaned))?);
+        let moved = Arc::clone(&broker);
+        workers
+            .push(std::thread::Builder::new().name("mover".into()).spawn(move || broker::run_replica_mover(&moved))?);
         let clients = bound.iter().filter(|at| at.audience == Audience::Clients);
         let listening = clients.map(|at| format!("{}:{}", at.host, at.port)).collect();
-        Ok(Self { broker, stop, workers, listening, data })
+        Ok(Self { broker, stop, halted, workers, listening, data })
     }
 
     fn ready_line(&self) -> String {
@@ -188,6 +204,7 @@ impl Server {
     /// Stops accepting, lets connections end, closes the logs.
     async fn shut_down(self) {
         self.broker.cleaner().stop();
+        self.broker.mover().stop();
         self.stop.send_replace(true);
         // Every connection holds a receiver until it ended. The flusher runs on: replies that are due may wait for it.
         if tokio::time::timeout(2 * DRAIN, self.stop.closed()).await.is_err() {

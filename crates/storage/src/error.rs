@@ -58,6 +58,33 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Whether the disk itself failed, so that nothing on it can be trusted to work: not a full one, which refuses writes
+    /// only, nor a file that is damaged.
+    #[must_use]
+    pub fn is_disk_failure(&self) -> bool {
+        // ENFILE and EMFILE: the process has too many files open.
+        const DESCRIPTORS: [i32; 2] = [23, 24];
+        match self {
+            Self::Disk(error) => {
+                !error.raw_os_error().is_some_and(|code| DESCRIPTORS.contains(&code))
+                    && !matches!(
+                        error.kind(),
+                        io::ErrorKind::StorageFull
+                            | io::ErrorKind::QuotaExceeded
+                            | io::ErrorKind::FileTooLarge
+                            | io::ErrorKind::InvalidData
+                            | io::ErrorKind::OutOfMemory
+                    )
+            }
+            Self::Offline
+            | Self::Deleted
+            | Self::InconsistentTopicId { .. }
+            | Self::Locked(_)
+            | Self::InconsistentDir { .. }
+            | Self::Malformed { .. } => false,
+        }
+    }
+
     /// The code that a client is answered with.
     #[must_use]
     pub fn code(&self) -> ErrorCode {

@@ -115,14 +115,16 @@ impl Log {
     /// # Errors
     /// [`AppendError`]; then nothing was appended.
     pub fn append_as_leader(&mut self, request: &AppendRequest<'_>) -> Result<AppendResult, AppendError> {
-        self.append_own(request, Origin::Client)
+        let appended = self.append_own(request, Origin::Client);
+        self.heed(appended)
     }
 
     /// As [`Log::append_as_leader`] for records that a coordinator of this broker wrote: they have no sequences.
     /// # Errors
     /// [`AppendError`]; then nothing was appended.
     pub fn append_as_coordinator(&mut self, request: &AppendRequest<'_>) -> Result<AppendResult, AppendError> {
-        self.append_own(request, Origin::Coordinator)
+        let appended = self.append_own(request, Origin::Coordinator);
+        self.heed(appended)
     }
 
     fn append_own(&mut self, request: &AppendRequest<'_>, origin: Origin) -> Result<AppendResult, AppendError> {
@@ -156,6 +158,19 @@ impl Log {
     /// # Errors
     /// [`AppendError`]; then nothing was appended.
     pub fn append_as_follower(&mut self, bytes: &Bytes, now_ms: TimestampMs) -> Result<AppendResult, AppendError> {
+        let appended = self.append_replicated(bytes, now_ms);
+        self.heed(appended)
+    }
+
+    /// A disk that failed takes the log offline; a full one does not.
+    fn heed(&mut self, appended: Result<AppendResult, AppendError>) -> Result<AppendResult, AppendError> {
+        if let Err(AppendError::Storage(error)) = &appended {
+            self.offline |= error.is_disk_failure();
+        }
+        appended
+    }
+
+    fn append_replicated(&mut self, bytes: &Bytes, now_ms: TimestampMs) -> Result<AppendResult, AppendError> {
         self.check_online()?;
         let (parsed, len) = self.check_replicated(bytes)?;
         let (Some(first), Some(last)) = (parsed.first(), parsed.last()) else {
@@ -433,6 +448,12 @@ impl Log {
     #[must_use]
     pub fn view(&self) -> Arc<LogView> {
         self.cell.load()
+    }
+
+    /// Takes the place of `other`: whoever reads there reads here from now on.
+    pub fn take_over(&mut self, other: &Self) {
+        self.cell = Arc::clone(&other.cell);
+        self.publish_segments();
     }
 
     /// Where readers find the newest view.

@@ -146,6 +146,21 @@ impl LogDir {
         Ok(named.collect())
     }
 
+    /// The unfinished copies of logs in it, by the partition that they are copies of.
+    /// # Errors
+    /// The disk's.
+    pub fn future_dirs(&self) -> Result<Vec<(TopicPartition, PathBuf)>, StorageError> {
+        let entries = self.disk.list(&self.path)?;
+        let named = entries.into_iter().filter(|entry| entry.is_dir).filter_map(|entry| {
+            // <topic>-<partition>.<unique>-future
+            let (name, _unique) = entry.name.strip_suffix("-future")?.rsplit_once('.')?;
+            let (topic, partition) = name.rsplit_once('-')?;
+            let index: i32 = partition.parse().ok().filter(|index| *index >= 0)?;
+            Some((TopicPartition::new(topic, index), self.path.join(&entry.name)))
+        });
+        Ok(named.collect())
+    }
+
     /// The directories whose names end in one of `suffixes`.
     /// # Errors
     /// The disk's.
@@ -285,7 +300,7 @@ mod tests {
     fn only_directories_named_like_a_partition_are_logs() {
         let disk = SimDisk::new(1);
         let dir = formatted(&disk);
-        for name in ["a-b-2", "c-0", "c-0.0123-delete", "c-00", "notes", "c-x"] {
+        for name in ["a-b-2", "c-0", "c-0.0123-delete", "a.b-7.0123-future", "c-00", "notes", "c-x"] {
             disk.create_dir(&dir.join(name)).unwrap();
         }
         let opened = LogDir::open(Arc::new(disk), &dir, &LogDirOptions { node_id: 1 }).unwrap();
@@ -293,6 +308,7 @@ mod tests {
             opened.partition_dirs().unwrap().iter().map(|(name, _)| name.to_string()).collect();
         names.sort();
         assert_eq!(names, ["a-b-2", "c-0"]);
+        assert_eq!(opened.future_dirs().unwrap(), [(TopicPartition::new("a.b", 7), dir.join("a.b-7.0123-future"))]);
         assert_eq!(opened.deleted_dirs(&["-delete"]).unwrap(), [dir.join("c-0.0123-delete")]);
     }
 }

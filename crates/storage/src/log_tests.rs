@@ -270,3 +270,16 @@ fn a_deleted_log_is_still_read_by_those_who_have_it() {
     assert!(append(&mut log, &batch(1, 1, 0)).is_err());
     assert!(!disk.exists(std::path::Path::new(DIR)));
 }
+
+#[test]
+fn a_failed_disk_takes_the_log_offline() {
+    for fault in [Fault::Broken, Fault::ReadOnly] {
+        let disk = SimDisk::new(1);
+        let mut log = filled(&disk);
+        disk.set_fault(fault);
+        assert_eq!(append(&mut log, &batch(1, 10, 0)).unwrap_err().code(), ErrorCode::KafkaStorageError);
+        assert!(log.is_offline());
+        disk.set_fault(Fault::None);
+        assert!(matches!(append(&mut log, &batch(1, 10, 0)), Err(AppendError::Storage(StorageError::Offline))));
+    }
+}

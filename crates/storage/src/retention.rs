@@ -100,6 +100,19 @@ impl Log {
         Ok(())
     }
 
+    /// Renames the log's directory; it goes on there. Durable on return.
+    /// # Errors
+    /// The disk's.
+    pub fn relocate(&mut self, path: &Path) -> Result<(), StorageError> {
+        self.check_online()?;
+        self.place.move_to(path)?;
+        path.clone_into(&mut self.dir);
+        match path.parent() {
+            Some(parent) => Ok(self.place.disk.sync_dir(parent)?),
+            None => Ok(()),
+        }
+    }
+
     /// Renames the files of a segment that is no part of the log any more.
     pub(crate) fn rename_away(
         &mut self,

@@ -60,6 +60,7 @@ pub(crate) fn target(cell: &str, metric: &str) -> Target {
     match metric {
         "CPU s/GB" if cell.contains("100 B") => Target::at_most_of_kafka(0.3),
         "CPU s/GB" => Target::at_most_of_kafka(0.2).and_at_most_of_floor(1.3),
+        "MB per CPU s" => Target::at_least_of_kafka(2.0),
         "MB/s" => Target::at_least_of_kafka(1.0),
         "requests per CPU s" => Target::at_least_of_kafka(5.0),
         "requests/s" => Target::at_least_of_kafka(1.0),

@@ -8,6 +8,7 @@ use protocol::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResponse, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
 use protocol::{ErrorCode, TopicPartition};
+use storage::Log;
 
 use crate::Broker;
 use crate::dispatch::{Reply, RequestContext};
@@ -22,7 +23,8 @@ pub(crate) fn handle(
             topics.iter().any(|topic| *topic.topic == *name.topic && topic.partitions.contains(&name.partition))
         })
     };
-    let results = broker.logs().dirs().iter().map(|dir| {
+    let cordoned = broker.logs().cordoned(&broker.config());
+    let results = broker.logs().dirs().iter().enumerate().map(|(at, dir)| {
         let log_dir = dir.path().display().to_string();
         if dir.is_offline() {
             let error_code = ErrorCode::KafkaStorageError.code();
@@ -31,12 +33,26 @@ pub(crate) fn handle(
         let mut topics: BTreeMap<Arc<str>, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
         for partition in broker.partitions().all() {
             let name = &partition.topic_partition;
+            if !wanted(name) {
+                continue;
+            }
             let log = partition.log();
-            if wanted(name) && log.dir().parent() == Some(dir.path()) {
-                let size = i64::try_from(log.size()).unwrap_or(i64::MAX);
+            let future = partition.future().lock();
+            let here = |log: &&Log| log.dir().parent() == Some(dir.path());
+            let copy = future.as_ref().filter(here).map(|copy| {
+                // The records that the copy lacks.
+                (copy, log.log_end_offset() - copy.log_end_offset(), true)
+            });
+            let whole =
+                Some(&*log).filter(here).map(|log| (log, (log.high_watermark() - log.log_end_offset()).max(0), false));
+            for (log, offset_lag, is_future_key) in whole.into_iter().chain(copy) {
+                let partition_size = i64::try_from(log.size()).unwrap_or(i64::MAX);
+                let partition_index = name.partition;
                 let entry = DescribeLogDirsPartition {
-                    partition_index: name.partition,
-                    partition_size: size,
+                    partition_index,
+                    partition_size,
+                    offset_lag,
+                    is_future_key,
                     ..Default::default()
                 };
                 topics.entry(Arc::clone(&name.topic)).or_default().push(entry);
@@ -49,6 +65,7 @@ pub(crate) fn handle(
             topics: topics.into_iter().map(|(name, partitions)| topic_entry(&name, partitions)).collect(),
             total_bytes: space.map_or(-1, |space| bytes(space.total)),
             usable_bytes: space.map_or(-1, |space| bytes(space.usable)),
+            is_cordoned: cordoned.contains(&at),
             ..Default::default()
         }
     });

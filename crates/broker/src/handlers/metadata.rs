@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use controller::validate_topic_name;
-use metadata::PartitionRegistration;
 use metadata::{ClusterImage, TopicImage};
+use metadata::{PartitionRegistration, directory_id};
 use protocol::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use protocol::messages::metadata_response::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -216,8 +216,12 @@ impl View<'_> {
     }
 }
 
-/// Replicas on brokers that are not alive.
+/// Replicas on brokers that are not alive, or in directories that failed.
 pub(crate) fn offline_replicas(image: &ClusterImage, partition: &PartitionRegistration) -> Vec<i32> {
-    let alive = |id: &i32| image.broker(*id).is_some_and(|broker| !broker.fenced);
+    let alive = |id: &i32| {
+        let Some(broker) = image.broker(*id).filter(|broker| !broker.fenced) else { return false };
+        let directory = partition.directory(*id).unwrap_or(directory_id::UNASSIGNED);
+        broker.has_online_dir(directory)
+    };
     partition.replicas.iter().copied().filter(|id| !alive(id)).collect()
 }

@@ -144,7 +144,10 @@ fn append(
     let rules = settings.rules(&partition.topic_partition, now_ms, context.version);
     let batch = validate(records, &rules)?;
     refuse_transactions(&batch)?;
-    let appended = partition.append(&batch, now_ms).map_err(|error| error.code())?;
+    let appended = partition.append(&batch, now_ms).map_err(|error| {
+        broker.heed_append_error(&partition, &error);
+        error.code()
+    })?;
     let synced = appended.flush_due.then(|| broker.flusher().submit(&partition, appended.result.last_offset + 1));
     let log_append_time_ms = match settings.timestamp_type {
         TimestampType::LogAppendTime => now_ms,
