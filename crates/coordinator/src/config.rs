@@ -66,6 +66,10 @@ pub struct GroupConfig {
     pub consumer_migration_policy: MigrationPolicy,
     /// `group.consumer.regex.refresh.interval.ms`.
     pub regex_refresh_interval_ms: i32,
+    /// `group.share.*`.
+    pub share: TypeSettings,
+    /// How long share state may take to be set up before it is asked for again. Not configurable in Kafka.
+    pub share_initialize_retry_interval_ms: i64,
 }
 
 impl GroupConfig {
@@ -90,6 +94,8 @@ impl Default for GroupConfig {
             consumer_assignors: vec![Assignor::Uniform, Assignor::Range],
             consumer_migration_policy: MigrationPolicy::default(),
             regex_refresh_interval_ms: 600_000,
+            share: TypeSettings { max_size: 200, ..TypeSettings::default() },
+            share_initialize_retry_interval_ms: 30_000,
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What goes into the group coordinator beside a request, and what answers it.
 
 use protocol::messages::consumer_group_describe_response::DescribedGroup;
+use protocol::messages::share_group_describe_response::DescribedGroup as DescribedShareGroup;
 use protocol::messages::{
-    ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse, DeleteGroupsResponse, JoinGroupResponse,
-    LeaveGroupResponse, OffsetCommitResponse, OffsetDeleteResponse, SyncGroupResponse,
+    AlterShareGroupOffsetsResponse, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse,
+    DeleteGroupsResponse, DeleteShareGroupOffsetsResponse, JoinGroupResponse, LeaveGroupResponse, OffsetCommitResponse,
+    OffsetDeleteResponse, ShareGroupDescribeResponse, ShareGroupHeartbeatResponse, SyncGroupResponse,
 };
 use protocol::types::TimestampMs;
 use protocol::{ErrorCode, Uuid};
@@ -47,6 +49,16 @@ pub enum GroupResponse {
     ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse),
     /// To ConsumerGroupDescribe.
     ConsumerGroupDescribe(ConsumerGroupDescribeResponse),
+    /// To ShareGroupHeartbeat.
+    ShareGroupHeartbeat(ShareGroupHeartbeatResponse),
+    /// To ShareGroupDescribe.
+    ShareGroupDescribe(ShareGroupDescribeResponse),
+    /// To AlterShareGroupOffsets.
+    AlterShareGroupOffsets(AlterShareGroupOffsetsResponse),
+    /// To DeleteShareGroupOffsets.
+    DeleteShareGroupOffsets(DeleteShareGroupOffsetsResponse),
+    /// What became of share state is noted, or why not.
+    ShareStateNoted(ErrorCode),
 }
 
 impl GroupResponse {
@@ -57,6 +69,29 @@ impl GroupResponse {
             Self::JoinGroup(_) => Self::JoinGroup(JoinGroupResponse { error_code, ..Default::default() }),
             Self::SyncGroup(_) => Self::SyncGroup(SyncGroupResponse { error_code, ..Default::default() }),
             Self::LeaveGroup(_) => Self::LeaveGroup(LeaveGroupResponse { error_code, ..Default::default() }),
+            Self::ShareGroupHeartbeat(_) => Self::ShareGroupHeartbeat(ShareGroupHeartbeatResponse {
+                error_code,
+                error_message: Some(error.message().to_owned()),
+                ..Default::default()
+            }),
+            Self::ShareGroupDescribe(mut response) => {
+                for group in &mut response.groups {
+                    let group_id = std::mem::take(&mut group.group_id);
+                    *group = DescribedShareGroup { group_id, error_code, ..Default::default() };
+                }
+                Self::ShareGroupDescribe(response)
+            }
+            Self::AlterShareGroupOffsets(_) => Self::AlterShareGroupOffsets(AlterShareGroupOffsetsResponse {
+                error_code,
+                error_message: Some(error.message().to_owned()),
+                ..Default::default()
+            }),
+            Self::DeleteShareGroupOffsets(_) => Self::DeleteShareGroupOffsets(DeleteShareGroupOffsetsResponse {
+                error_code,
+                error_message: Some(error.message().to_owned()),
+                ..Default::default()
+            }),
+            Self::ShareStateNoted(_) => Self::ShareStateNoted(error),
             Self::OffsetDelete(_) => Self::OffsetDelete(OffsetDeleteResponse { error_code, ..Default::default() }),
             Self::OffsetCommit(mut response) => {
                 for partition in response.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {

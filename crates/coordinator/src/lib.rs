@@ -16,6 +16,7 @@ pub use effects::{Effects as GroupEffects, GroupResponse, RequestContext};
 pub use error::{GroupError, Refusal, ReplayError, append_error_code};
 pub use group::assignor::Assignor;
 pub use group::modern::settings::{Bounded, TypeSettings};
+pub use group::share::{ShareDeletion, SharePartitions};
 pub use partition::partition_for;
 pub use runtime::effects::{CoordinatorRecord, Effects, ReplyToken, TransactionalProducer, Write, WriteId};
 pub use runtime::{EffectsOf, StateMachine, TransactionOutcome};

@@ -21,6 +21,7 @@ use crate::group::consumer::state::ConsumerGroup;
 use crate::group::modern::settings::{Bounded, TypeSettings};
 use crate::group::modern::topics::Topics;
 use crate::group::offsets::Offsets;
+use crate::group::share::state::ShareGroup;
 use crate::group::timer::{GroupTimers, TimerKey};
 use crate::runtime::pending::PendingWrite;
 
@@ -63,6 +64,7 @@ impl GroupShard {
                 TimerKey::Session { group, member } => {
                     self.in_group(now_ms, &group, out, |group, scope| group.session_expired(&member, scope));
                     self.consumer_member_expired(now_ms, &group, &member, "its session ended", out);
+                    self.share_member_expired(now_ms, &group, &member, out);
                 }
                 TimerKey::Join { group } => {
                     self.in_group(now_ms, &group, out, ClassicGroup::join_expired);
@@ -163,7 +165,7 @@ impl GroupShard {
     pub(crate) fn classic_group(&self, group_id: &str) -> Option<&ClassicGroup> {
         match self.groups.get(group_id)? {
             Group::Classic(group) => Some(group),
-            Group::Consumer(_) => None,
+            Group::Consumer(_) | Group::Share(_) => None,
         }
     }
 
@@ -171,7 +173,7 @@ impl GroupShard {
     pub(crate) fn consumer_group(&self, group_id: &str) -> Option<&ConsumerGroup> {
         match self.groups.get(group_id)? {
             Group::Consumer(group) => Some(group),
-            Group::Classic(_) => None,
+            Group::Classic(_) | Group::Share(_) => None,
         }
     }
 
@@ -179,7 +181,15 @@ impl GroupShard {
     pub(crate) fn consumer_group_mut(&mut self, group_id: &str) -> Option<&mut ConsumerGroup> {
         match self.groups.get_mut(group_id)? {
             Group::Consumer(group) => Some(group),
-            Group::Classic(_) => None,
+            Group::Classic(_) | Group::Share(_) => None,
+        }
+    }
+
+    /// The share group of an id.
+    pub(crate) fn share_group(&self, group_id: &str) -> Option<&ShareGroup> {
+        match self.groups.get(group_id)? {
+            Group::Share(group) => Some(group),
+            Group::Classic(_) | Group::Consumer(_) => None,
         }
     }
 
@@ -187,7 +197,7 @@ impl GroupShard {
     pub(crate) fn consumer_metadata_hash(&mut self, group_id: &str) -> i64 {
         match self.groups.get(group_id) {
             Some(Group::Consumer(group)) => self.topics.metadata_hash(group.subscriptions.names()),
-            Some(Group::Classic(_)) | None => 0,
+            Some(Group::Classic(_) | Group::Share(_)) | None => 0,
         }
     }
 

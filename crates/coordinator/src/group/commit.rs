@@ -74,6 +74,9 @@ impl GroupShard {
         if let Some(group) = self.consumer_group(&request.group_id) {
             return group.validate_commit(request, context.api_version);
         }
+        if self.share_group(&request.group_id).is_some() {
+            return Err(GroupError::GroupNotFound);
+        }
         let commit = |group: &mut ClassicGroup, scope: &mut Scope<'_>| {
             group.validate_commit(request)?;
             // A commit shows that the member is there, unless the group is at a point where it must do more than that.

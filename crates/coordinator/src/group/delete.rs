@@ -119,7 +119,8 @@ impl GroupShard {
         if group_id.is_empty() {
             return Err(GroupError::InvalidGroupId);
         }
-        let group = self.group(group_id).ok_or(GroupError::GroupNotFound)?;
+        let group = self.group(group_id).filter(|group| !matches!(group, Group::Share(_)));
+        let group = group.ok_or(GroupError::GroupNotFound)?;
         if !group.is_empty() && group.protocol_type() != CONSUMER {
             return Err(GroupError::NonEmptyGroup);
         }

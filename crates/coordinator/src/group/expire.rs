@@ -41,6 +41,7 @@ impl Group {
         match self {
             Self::Classic(group) => group.retained_since(),
             Self::Consumer(_) => Some(RetainedSince::Commit),
+            Self::Share(_) => None,
         }
     }
 }
@@ -90,6 +91,10 @@ impl GroupShard {
         let Some(group) = self.group(group_id) else { return (Vec::new(), false) };
         if self.pending_writes().offset_changes().any(|change| change.key.group == *group_id) {
             // The next check sees what becomes of them.
+            return (Vec::new(), false);
+        }
+        if matches!(group, Group::Share(_)) {
+            // It has no offsets that could expire, and stays when it is empty.
             return (Vec::new(), false);
         }
         let mut all = self.offsets().open_of_group(group_id).next().is_none();

@@ -7,7 +7,9 @@ use protocol::messages::offset_fetch_response::{
 use protocol::types::PartitionIndex;
 use protocol::{ErrorCode, Uuid};
 
+use super::Group;
 use super::offsets::{CommittedOffset, GroupOffsets};
+use crate::error::GroupError;
 use crate::shard::GroupShard;
 
 /// What is said of a partition without a committed offset.
@@ -19,7 +21,11 @@ impl GroupShard {
     /// With `require_stable`, a partition for which a transaction is open is answered with `UnstableOffsetCommit` (KIP-447).
     #[must_use]
     pub fn fetch_offsets(&self, request: &OffsetFetchRequestGroup, require_stable: bool) -> OffsetFetchResponseGroup {
-        let validated = self.consumer_group(&request.group_id).map_or(Ok(()), |group| group.validate_fetch(request));
+        let validated = match self.group(&request.group_id) {
+            Some(Group::Consumer(group)) => group.validate_fetch(request),
+            Some(Group::Share(_)) => Err(GroupError::GroupNotFound),
+            Some(Group::Classic(_)) | None => Ok(()),
+        };
         if let Err(error) = validated {
             let error_code = error.code().code();
             return OffsetFetchResponseGroup { group_id: request.group_id.clone(), error_code, ..Default::default() };

@@ -29,6 +29,7 @@ impl GroupShard {
             delta.deleted_topics.iter().map(|(id, topic)| (topic.name.to_string(), *id)).collect();
         if !deleted.is_empty() {
             self.topics_deleted(now_ms, &deleted, out);
+            self.share_topics_deleted(now_ms, deleted.iter().map(|(_, id)| *id).collect(), out);
         }
     }
 }
@@ -39,6 +40,10 @@ impl Group {
             Self::Classic(_) => {}
             Self::Consumer(group) => {
                 group.metadata_stale |= changed.iter().any(|topic| group.subscriptions.contains(topic));
+            }
+            Self::Share(group) => {
+                let subscribed = group.subscribed_topics();
+                group.metadata_checked &= !changed.iter().any(|topic| subscribed.contains(&**topic));
             }
         }
     }

@@ -14,6 +14,7 @@ mod load;
 mod metadata;
 pub(crate) mod modern;
 pub(crate) mod offsets;
+pub(crate) mod share;
 mod state_machine;
 pub(crate) mod timer;
 
@@ -26,6 +27,7 @@ use crate::group::timer::{GroupTimers, TimerKey};
 use crate::record;
 use classic::state::{CONSUMER, ClassicGroup};
 use consumer::state::ConsumerGroup;
+use share::state::{SHARE, ShareGroup};
 
 /// A group of any type.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(crate) enum Group {
     Classic(ClassicGroup),
     /// The coordinator assigns partitions to consumers (KIP-848).
     Consumer(ConsumerGroup),
+    /// Its members share the records of partitions (KIP-932).
+    Share(ShareGroup),
 }
 
 impl Group {
@@ -42,6 +46,7 @@ impl Group {
         match self {
             Self::Classic(group) => &group.group_id,
             Self::Consumer(group) => &group.group_id,
+            Self::Share(group) => &group.group_id,
         }
     }
 
@@ -50,6 +55,7 @@ impl Group {
         match self {
             Self::Classic(_) => "classic",
             Self::Consumer(_) => "consumer",
+            Self::Share(_) => SHARE,
         }
     }
 
@@ -58,6 +64,7 @@ impl Group {
         match self {
             Self::Classic(group) => group.state.name(),
             Self::Consumer(group) => group.state().name(),
+            Self::Share(group) => group.state(),
         }
     }
 
@@ -66,6 +73,7 @@ impl Group {
         match self {
             Self::Classic(group) => group.protocol_type.as_deref().unwrap_or_default(),
             Self::Consumer(_) => CONSUMER,
+            Self::Share(_) => SHARE,
         }
     }
 
@@ -74,6 +82,7 @@ impl Group {
         match self {
             Self::Classic(group) => group.is_empty(),
             Self::Consumer(group) => group.members.is_empty(),
+            Self::Share(group) => group.members.is_empty(),
         }
     }
 
@@ -82,6 +91,7 @@ impl Group {
         match self {
             Self::Classic(group) => group.is_subscribed_to(topic),
             Self::Consumer(group) => group.subscriptions.contains(topic),
+            Self::Share(group) => group.members.values().any(|member| member.topics.contains(topic)),
         }
     }
 
@@ -90,6 +100,11 @@ impl Group {
         match self {
             Self::Classic(group) => group.cancel_timers(timers),
             Self::Consumer(group) => {
+                for member_id in group.members.keys() {
+                    TimerKey::of_member(&group.group_id, member_id).iter().for_each(|key| timers.cancel(key));
+                }
+            }
+            Self::Share(group) => {
                 for member_id in group.members.keys() {
                     TimerKey::of_member(&group.group_id, member_id).iter().for_each(|key| timers.cancel(key));
                 }
@@ -104,6 +119,7 @@ impl Group {
             Self::Consumer(group) => {
                 consumer::records::without_group(group).iter().map(record::modern::GroupRecord::encode).collect()
             }
+            Self::Share(group) => group.tombstones().iter().map(record::modern::GroupRecord::encode).collect(),
         }
     }
 }

@@ -54,6 +54,7 @@ pub(crate) fn kind(response: &GroupResponse) -> &'static str {
         GroupResponse::DeleteGroups(_) => "DeleteGroups",
         GroupResponse::ConsumerGroupHeartbeat(_) => "ConsumerGroupHeartbeat",
         GroupResponse::ConsumerGroupDescribe(_) => "ConsumerGroupDescribe",
+        other => unreachable!("{other:?} is tested elsewhere"),
     }
 }
 
@@ -94,6 +95,7 @@ pub(crate) fn response(token: ReplyToken, response: &GroupResponse) -> String {
         GroupResponse::ConsumerGroupDescribe(describe) => {
             describe.groups.iter().map(show_consumer::described).collect::<Vec<_>>().join(" ")
         }
+        other => unreachable!("{other:?} is tested elsewhere"),
     };
     short_ids(&format!("{} to {}: {told}", kind(response), token.0))
 }

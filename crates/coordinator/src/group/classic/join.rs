@@ -69,6 +69,9 @@ impl GroupShard {
         if self.consumer_group(&request.group_id).is_some_and(|group| !group.members.is_empty()) {
             return self.join_consumer_group(context, &request, token, out);
         }
+        if self.share_group(&request.group_id).is_some() {
+            return out.reply(token, join_error(&request.member_id, ErrorCode::InconsistentGroupProtocol));
+        }
         let is_new = self.classic_group(&request.group_id).is_none();
         if is_new {
             if !request.member_id.is_empty() {

@@ -34,6 +34,7 @@ impl GroupShard {
             GroupRecord::ConsumerGroupTargetAssignmentMember(key, value) => self.replay_target(key, value),
             GroupRecord::ConsumerGroupCurrentMemberAssignment(key, value) => self.replay_current(key, value),
             GroupRecord::ConsumerGroupRegularExpression(key, value) => self.replay_regex(key, value),
+            record => self.replay_share_group(record),
         }
     }
 
@@ -42,7 +43,7 @@ impl GroupShard {
         let replaces = match self.group(group_id) {
             None => true,
             Some(Group::Classic(group)) => group.is_simple(),
-            Some(Group::Consumer(_)) => false,
+            Some(Group::Consumer(_) | Group::Share(_)) => false,
         };
         if create && replaces {
             self.remove_group(group_id);
@@ -50,11 +51,11 @@ impl GroupShard {
         }
         match self.group_mut(group_id) {
             Some(Group::Consumer(group)) => Some(group),
-            Some(Group::Classic(_)) if create => {
-                warn!(group_id, "left a record of a consumer group alone: there is a classic group of that name");
+            Some(_) if create => {
+                warn!(group_id, "left a record of a consumer group alone: there is another group of that name");
                 None
             }
-            Some(Group::Classic(_)) | None => None,
+            Some(_) | None => None,
         }
     }
 
