@@ -52,7 +52,9 @@ async fn described(client: &Client, entity: &Entity) -> Result<Vec<EntryData>, E
     let mut entries = response.entries.unwrap_or_default();
     hash_order(&mut entries, DEFAULT_CAPACITY, |entry| entry);
     for entry in &mut entries {
-        hash_order(&mut entry.values, DEFAULT_CAPACITY, |value| value.key.as_str());
+        // The client's map is made for exactly so many.
+        let count = entry.values.len();
+        hash_order(&mut entry.values, count, |value| value.key.as_str());
     }
     Ok(entries)
 }

@@ -43,6 +43,7 @@ fn option_cell(option: &Opt) -> String {
         Kind::Text => "String",
         Kind::Int => "Integer",
         Kind::Long => "Long",
+        Kind::Choice(names) => names,
     };
     let name = if option.argument_name.is_empty() { String::new() } else { format!(": {}", option.argument_name) };
     format!("{dashes}{} {open}{kind}{name}{close}", option.name)

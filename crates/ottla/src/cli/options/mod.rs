@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     Int,
     /// A number of 64 bits.
     Long,
+    /// One of these names, in brackets.
+    Choice(&'static str),
 }
 
 /// Whether an option has an argument.
@@ -120,7 +122,7 @@ impl Opt {
         match self.kind() {
             Some(Kind::Int) => value.parse::<i32>().is_ok(),
             Some(Kind::Long) => value.parse::<i64>().is_ok(),
-            Some(Kind::Text) | None => true,
+            Some(Kind::Text | Kind::Choice(_)) | None => true,
         }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
     ),
     taking(
         "election-type",
-        Kind::Text,
+        Kind::Choice("[PREFERRED,UNCLEAN]"),
         "election type",
         "Type of election to attempt. Possible values are \"preferred\" for preferred leader election or \"unclean\" for unclean leader election. If preferred election is selection, the election is only performed if the current leader is not the preferred leader for the topic partition. If unclean election is selected, the election is only performed if there are no leader for the topic partition. REQUIRED.",
     ),
