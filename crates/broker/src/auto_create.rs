@@ -12,6 +12,9 @@ use crate::Broker;
 /// The topic of the group coordinators.
 pub(crate) const CONSUMER_OFFSETS: &str = "__consumer_offsets";
 
+/// The topic of the transaction coordinators.
+pub(crate) const TRANSACTION_STATE: &str = "__transaction_state";
+
 impl Broker {
     /// Creates those of `names` that do not exist, with the broker's defaults. Failures are logged: whoever asked looks again.
     pub(crate) async fn auto_create(self: &Arc<Self>, names: Vec<String>) {
@@ -33,28 +36,39 @@ impl Broker {
 }
 
 fn topic(config: &BrokerConfig, name: &str) -> CreatableTopic {
-    if name != CONSUMER_OFFSETS {
-        return CreatableTopic {
-            name: name.to_owned(),
-            num_partitions: -1,
-            replication_factor: -1,
-            ..Default::default()
-        };
-    }
-    let setting = |name: &str, value: String| CreatableTopicConfig {
+    let (num_partitions, replication_factor, configs) = match name {
+        CONSUMER_OFFSETS => (
+            config.offsets_topic_num_partitions(),
+            config.offsets_topic_replication_factor(),
+            vec![
+                ("cleanup.policy", "compact".to_owned()),
+                ("compression.type", "producer".to_owned()),
+                ("segment.bytes", config.offsets_topic_segment_bytes().to_string()),
+            ],
+        ),
+        TRANSACTION_STATE => (
+            config.transaction_state_log_num_partitions(),
+            config.transaction_state_log_replication_factor(),
+            vec![
+                ("cleanup.policy", "compact".to_owned()),
+                ("compression.type", "uncompressed".to_owned()),
+                ("min.insync.replicas", config.transaction_state_log_min_isr().to_string()),
+                ("segment.bytes", config.transaction_state_log_segment_bytes().to_string()),
+                ("unclean.leader.election.enable", "false".to_owned()),
+            ],
+        ),
+        _ => (-1, -1, Vec::new()),
+    };
+    let configs = configs.into_iter().map(|(name, value)| CreatableTopicConfig {
         name: name.to_owned(),
         value: Some(value),
         ..Default::default()
-    };
+    });
     CreatableTopic {
         name: name.to_owned(),
-        num_partitions: config.offsets_topic_num_partitions(),
-        replication_factor: config.offsets_topic_replication_factor(),
-        configs: vec![
-            setting("cleanup.policy", "compact".to_owned()),
-            setting("compression.type", "producer".to_owned()),
-            setting("segment.bytes", config.offsets_topic_segment_bytes().to_string()),
-        ],
+        num_partitions,
+        replication_factor,
+        configs: configs.collect(),
         ..Default::default()
     }
 }

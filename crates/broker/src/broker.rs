@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use coordinator::GroupShard;
+use coordinator::{GroupShard, TransactionShard};
 use metadata::ClusterImage;
 use metadata::config::{BrokerConfig, DynamicBrokerConfig};
 use parking_lot::Mutex;
@@ -277,6 +277,11 @@ impl Broker {
         &self.telemetry
     }
 
+    /// The transaction coordinators.
+    pub(crate) fn transactions(&self) -> &Coordinator<TransactionShard> {
+        self.coordinators.transactions()
+    }
+
     pub(crate) fn fetch_sessions(&self) -> &FetchSessions {
         &self.fetch_sessions
     }
@@ -296,16 +301,19 @@ impl Broker {
         Box::pin(promised)
     }
 
-    /// A producer id from a new block.
+    /// A producer id, from a new block if need be.
     pub(crate) async fn allocate_producer_id(self: &Arc<Self>) -> Result<ProducerId, ErrorCode> {
-        let allocated = self.blocking(|broker| {
-            if let Some(id) = broker.producer_ids.next_in_block() {
-                return Ok(id);
-            }
-            let block = broker.quorum.allocate_producer_ids(broker).map_err(|refusal| refusal.code)?;
-            broker.producer_ids.refill(block);
-            broker.producer_ids.next_in_block().ok_or(ErrorCode::CoordinatorLoadInProgress)
-        });
+        let allocated = self.blocking(Self::allocate_producer_id_now);
         allocated.await.unwrap_or(Err(ErrorCode::CoordinatorNotAvailable))
+    }
+
+    /// As [`Broker::allocate_producer_id`] where it may block.
+    pub(crate) fn allocate_producer_id_now(self: &Arc<Self>) -> Result<ProducerId, ErrorCode> {
+        if let Some(id) = self.producer_ids.next_in_block() {
+            return Ok(id);
+        }
+        let block = self.quorum.allocate_producer_ids(self).map_err(|refusal| refusal.code)?;
+        self.producer_ids.refill(block);
+        self.producer_ids.next_in_block().ok_or(ErrorCode::CoordinatorLoadInProgress)
     }
 }

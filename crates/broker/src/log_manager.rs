@@ -47,6 +47,8 @@ pub struct LogManager {
     assignments: Mutex<Vec<(Uuid, i32, Uuid)>>,
     last_retention_ms: AtomicI64,
     last_checkpoint_ms: AtomicI64,
+    last_expiry_ms: AtomicI64,
+    producer_id_expiration_ms: AtomicI64,
 }
 
 /// What is known of a log before it is opened.
@@ -75,6 +77,8 @@ pub struct Schedule {
     pub retention_ms: i64,
     /// `log.flush.offset.checkpoint.interval.ms`.
     pub checkpoint_ms: i64,
+    /// `producer.id.expiration.check.interval.ms`.
+    pub producer_expiry_ms: i64,
 }
 
 impl LogManager {
@@ -116,6 +120,8 @@ impl LogManager {
             preferred: Mutex::new(HashMap::new()),
             assignments: Mutex::new(Vec::new()),
             last_retention_ms: AtomicI64::new(0),
+            last_expiry_ms: AtomicI64::new(0),
+            producer_id_expiration_ms: AtomicI64::new(86_400_000),
             last_checkpoint_ms: AtomicI64::new(0),
         })
     }
@@ -158,6 +164,7 @@ impl LogManager {
             log_start_offset: dir.checkpoints.log_start_offset(name).unwrap_or(0),
             clean_shutdown: dir.clean,
             now_ms,
+            max_producer_id_expiration_ms: self.producer_id_expiration_ms.load(Ordering::Relaxed),
             ..OpenOptions::new(path, name.clone())
         };
         let log = Log::open(Arc::clone(&self.disk), options).inspect_err(|cause| self.suspect(index, cause))?;
@@ -404,16 +411,26 @@ impl LogManager {
         }
     }
 
+    /// Sets `producer.id.expiration.ms`.
+    pub fn set_producer_id_expiration_ms(&self, expiration_ms: i64) {
+        self.producer_id_expiration_ms.store(expiration_ms, Ordering::Relaxed);
+    }
+
     /// Enforces retention, writes checkpoints, removes what is due.
     pub fn housekeeping(&self, partitions: &[Arc<Partition>], schedule: Schedule, now_ms: TimestampMs) {
         // Kafka, too, syncs segments that were sealed: a crash then costs a scan of the last ones only.
         let flushed = partitions.iter().filter(|partition| flush_sealed(partition, now_ms)).count();
         if due(&self.last_retention_ms, schedule.retention_ms, now_ms) {
             for partition in partitions {
-                partition.log().expire_producers(now_ms);
                 if !partition.settings().log.cleanup_compact {
                     self.delete_old_segments(partition, now_ms);
                 }
+            }
+        }
+        if due(&self.last_expiry_ms, schedule.producer_expiry_ms, now_ms) {
+            let expiration_ms = self.producer_id_expiration_ms.load(Ordering::Relaxed);
+            for partition in partitions {
+                partition.log().expire_producers(now_ms, expiration_ms);
             }
         }
         if due(&self.last_checkpoint_ms, schedule.checkpoint_ms, now_ms) || flushed > 0 {

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use protocol::record::ValidBatch;
 use protocol::types::{LeaderEpoch, Offset, TimestampMs};
 use protocol::{ErrorCode, TopicPartition, Uuid};
-use storage::{AppendError, AppendRequest, AppendResult, Log, LogView, LogViewCell, StorageError};
+use storage::{AppendError, AppendRequest, AppendResult, Log, LogView, LogViewCell, StorageError, VerificationGuard};
 
 use crate::purgatory::Watchers;
 use crate::topic_settings::TopicSettings;
@@ -40,6 +40,15 @@ pub struct Appended {
     pub result: AppendResult,
     /// `flush.messages` was reached: the high watermark waits for [`Partition::flushed`].
     pub flush_due: bool,
+}
+
+/// Whether an append has to be part of a transaction that its coordinator knows of (KIP-890).
+#[derive(Debug, Clone, Copy)]
+pub enum Verification {
+    /// The batch is of no transaction, or nobody asks.
+    Unneeded,
+    /// The transaction has written here before, or the batch comes with the guard of its verification.
+    Required(Option<VerificationGuard>),
 }
 
 impl Partition {
@@ -141,16 +150,44 @@ impl Partition {
 
     /// Appends a client's validated batch and wakes the fetches that wait for it.
     /// # Errors
-    /// As [`Log::append_as_leader`].
-    pub fn append(&self, batch: &ValidBatch, now_ms: TimestampMs) -> Result<Appended, AppendError> {
-        self.append_with(batch, now_ms, Log::append_as_leader)
+    /// As [`Log::append_as_leader`] and [`Log::append_verified`].
+    pub fn append(
+        &self,
+        batch: &ValidBatch,
+        verification: Verification,
+        now_ms: TimestampMs,
+    ) -> Result<Appended, AppendError> {
+        self.append_with(batch, now_ms, |log, request| match verification {
+            Verification::Unneeded => log.append_as_leader(request),
+            Verification::Required(guard) => log.append_verified(request, guard),
+        })
     }
 
     /// As [`Partition::append`], for what a coordinator of this broker wrote.
     /// # Errors
-    /// As [`Log::append_as_coordinator`].
-    pub fn append_as_coordinator(&self, batch: &ValidBatch, now_ms: TimestampMs) -> Result<Appended, AppendError> {
-        self.append_with(batch, now_ms, Log::append_as_coordinator)
+    /// As [`Log::append_as_coordinator`] and [`Log::append_verified_as_coordinator`].
+    pub fn append_as_coordinator(
+        &self,
+        batch: &ValidBatch,
+        verification: Verification,
+        now_ms: TimestampMs,
+    ) -> Result<Appended, AppendError> {
+        self.append_with(batch, now_ms, |log, request| match verification {
+            Verification::Unneeded => log.append_as_coordinator(request),
+            Verification::Required(guard) => log.append_verified_as_coordinator(request, guard),
+        })
+    }
+
+    /// Appends the end of a transaction. `raised` says that the producer's epoch was raised for it.
+    /// # Errors
+    /// As [`Log::append_marker`].
+    pub fn append_marker(
+        &self,
+        batch: &ValidBatch,
+        raised: bool,
+        now_ms: TimestampMs,
+    ) -> Result<Appended, AppendError> {
+        self.append_with(batch, now_ms, |log, request| log.append_marker(request, raised))
     }
 
     fn append_with(

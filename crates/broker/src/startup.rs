@@ -53,6 +53,7 @@ pub fn start(
     let options = LogDirOptions { node_id: config.node_id() };
     let metadata_dir = absolute(disk.as_ref(), Path::new(config.metadata_log_dir()))?;
     let logs = LogManager::open(Arc::clone(&disk), &paths, &metadata_dir, &options)?;
+    logs.set_producer_id_expiration_ms(i64::from(config.producer_id_expiration_ms()));
     let properties = MetaProperties::read(disk.as_ref(), &metadata_dir)?;
     let mut seams = seams;
     let identity = Identity {
@@ -106,7 +107,9 @@ pub fn housekeeping(broker: &Arc<Broker>) {
     let schedule = Schedule {
         retention_ms: config.log_retention_check_interval_ms(),
         checkpoint_ms: i64::from(config.log_flush_offset_checkpoint_interval_ms()),
+        producer_expiry_ms: i64::from(config.producer_id_expiration_check_interval_ms()),
     };
+    broker.logs().set_producer_id_expiration_ms(i64::from(config.producer_id_expiration_ms()));
     let now_ms = broker.wall_ms();
     broker.logs().housekeeping(&broker.partitions().all(), schedule, now_ms);
     log_dir_failures::check(broker);

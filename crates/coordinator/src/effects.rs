@@ -6,6 +6,7 @@ use protocol::messages::{
     AlterShareGroupOffsetsResponse, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse,
     DeleteGroupsResponse, DeleteShareGroupOffsetsResponse, JoinGroupResponse, LeaveGroupResponse, OffsetCommitResponse,
     OffsetDeleteResponse, ShareGroupDescribeResponse, ShareGroupHeartbeatResponse, SyncGroupResponse,
+    TxnOffsetCommitResponse,
 };
 use protocol::types::TimestampMs;
 use protocol::{ErrorCode, Uuid};
@@ -59,6 +60,8 @@ pub enum GroupResponse {
     DeleteShareGroupOffsets(DeleteShareGroupOffsetsResponse),
     /// What became of share state is noted, or why not.
     ShareStateNoted(ErrorCode),
+    /// To TxnOffsetCommit.
+    TxnOffsetCommit(TxnOffsetCommitResponse),
 }
 
 impl GroupResponse {
@@ -112,6 +115,12 @@ impl GroupResponse {
                 };
                 let groups = response.groups.into_iter().map(of_group).collect();
                 Self::ConsumerGroupDescribe(ConsumerGroupDescribeResponse { groups, ..response })
+            }
+            Self::TxnOffsetCommit(mut response) => {
+                for partition in response.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                    partition.error_code = error_code;
+                }
+                Self::TxnOffsetCommit(response)
             }
             Self::DeleteGroups(mut response) => {
                 for result in &mut response.results {

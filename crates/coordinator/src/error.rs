@@ -115,7 +115,7 @@ impl Refusal {
     }
 }
 
-/// Why a record of `__consumer_offsets` cannot be read.
+/// Why a record of an internal topic cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The record has no key.
@@ -124,6 +124,9 @@ pub enum ReplayError {
     /// Its key or value is malformed, or of a version that Kafka 4.3.1 does not know.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// It names a state of transactions that there is not.
+    #[error("unknown transaction state {0}")]
+    UnknownState(i8),
 }
 
 /// What a client is told when the partition refused its records with `error`.

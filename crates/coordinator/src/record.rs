@@ -19,7 +19,8 @@ const OFFSET_COMMIT_VERSION: i16 = 4;
 /// The only version that carries an expiry of its own.
 const OFFSET_COMMIT_VERSION_WITH_EXPIRY: i16 = 1;
 
-fn prefixed<M: Message>(prefix: i16, message: &M, version: i16) -> Result<Bytes, EncodeError> {
+/// A key or a value behind its record type or version.
+pub(crate) fn prefixed<M: Message>(prefix: i16, message: &M, version: i16) -> Result<Bytes, EncodeError> {
     let mut writer = Writer::new();
     writer.put_i16(prefix);
     message.encode(&mut writer, version)?;

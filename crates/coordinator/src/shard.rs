@@ -309,6 +309,11 @@ impl GroupShard {
                     info!(group_id = %group.group_id(), "deleted group");
                 }
             }
+            Completion::TransactionalOffsets { producer_id, changes } => {
+                for (change, record_offset) in changes.into_iter().zip(base_offset..) {
+                    self.replay_offset(now_ms, record_offset, Some(producer_id), change);
+                }
+            }
         }
     }
 
@@ -343,6 +348,7 @@ impl GroupShard {
             Completion::Assignment { group_id, generation, .. } => {
                 self.in_group(now_ms, &group_id, out, |group, scope| group.assignment_refused(generation, code, scope));
             }
+            Completion::TransactionalOffsets { .. } => {}
             Completion::Offsets { deleted, .. } => deleted.into_iter().for_each(|group| self.undelete(group)),
             // The state is ahead of the log.
             Completion::Replayed => out.reload = true,

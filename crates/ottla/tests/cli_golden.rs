@@ -16,7 +16,7 @@ use regex::Regex;
 use support::{Broker, fresh_dir};
 
 /// Kafka's classes behind the tools.
-const CLASSES: [(&str, &str); 26] = [
+const CLASSES: [(&str, &str); 27] = [
     ("broker-api-versions", "org.apache.kafka.tools.BrokerApiVersionsCommand"),
     ("client-metrics", "org.apache.kafka.tools.ClientMetricsCommand"),
     ("cluster", "org.apache.kafka.tools.ClusterTool"),
@@ -40,6 +40,7 @@ const CLASSES: [(&str, &str); 26] = [
     ("share-groups", "org.apache.kafka.tools.consumer.group.ShareGroupCommand"),
     ("storage", "kafka.tools.StorageTool"),
     ("topics", "org.apache.kafka.tools.TopicCommand"),
+    ("transactions", "org.apache.kafka.tools.TransactionsCommand"),
     ("verifiable-consumer", "org.apache.kafka.tools.VerifiableConsumer"),
     ("verifiable-producer", "org.apache.kafka.tools.VerifiableProducer"),
     ("verifiable-share-consumer", "org.apache.kafka.tools.VerifiableShareConsumer"),

@@ -21,6 +21,7 @@ mod segment;
 mod time_index;
 mod truncation;
 mod txn_index;
+mod verification;
 
 pub use config::LogConfig;
 pub use error::{AppendError, ReadError, StorageError};
@@ -35,6 +36,7 @@ pub use retention::Removed;
 pub use segment::Segment;
 pub use time_index::TimestampAndOffset;
 pub use txn_index::AbortedTxn;
+pub use verification::VerificationGuard;
 
 #[cfg(test)]
 mod crash_tests;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use platform::Random;
 use protocol::TopicPartition;
 use protocol::record::{Batch, BatchError, BatchHeader, HEADER_SIZE, TimestampType, ValidBatch, batches};
-use protocol::types::{LeaderEpoch, Offset, TimestampMs};
+use protocol::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 use crate::config::LogConfig;
 use crate::error::{AppendError, ReadError, StorageError};
@@ -21,6 +21,7 @@ use crate::place::Place;
 use crate::producer_state::{Change, Checked, CompletedTxn, Marker, Origin, ProducerState, Producers};
 use crate::segment::Segment;
 use crate::txn_index::AbortedTxn;
+use crate::verification::VerificationGuard;
 
 /// What a leader appends.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +66,6 @@ pub struct Log {
     pub(crate) recovery_point: Offset,
     pub(crate) epochs: LeaderEpochs,
     pub(crate) producers: Producers,
-    pub(crate) producer_id_expiration_ms: i64,
     /// Files were made or renamed since the directory was synced.
     pub(crate) unsynced_names: bool,
     /// `partition.metadata` was written and not synced.
@@ -115,19 +115,74 @@ impl Log {
     /// # Errors
     /// [`AppendError`]; then nothing was appended.
     pub fn append_as_leader(&mut self, request: &AppendRequest<'_>) -> Result<AppendResult, AppendError> {
-        let appended = self.append_own(request, Origin::Client);
+        let appended = self.append_own(request, Origin::Client, false);
         self.heed(appended)
+    }
+
+    /// As [`Log::append_as_leader`] for a batch of a transaction, which must have written here before or come with the guard
+    /// of its verification (KIP-890).
+    /// # Errors
+    /// [`AppendError`]; then nothing was appended.
+    pub fn append_verified(
+        &mut self,
+        request: &AppendRequest<'_>,
+        guard: Option<VerificationGuard>,
+    ) -> Result<AppendResult, AppendError> {
+        self.producers.verify(&request.batch.header, guard)?;
+        self.producers.verify_sequence(&request.batch.header)?;
+        let appended = self.append_own(request, Origin::Client, false);
+        self.heed(appended)
+    }
+
+    /// As [`Log::append_verified`] for records that a coordinator of this broker wrote in a transaction.
+    /// # Errors
+    /// [`AppendError`]; then nothing was appended.
+    pub fn append_verified_as_coordinator(
+        &mut self,
+        request: &AppendRequest<'_>,
+        guard: Option<VerificationGuard>,
+    ) -> Result<AppendResult, AppendError> {
+        self.producers.verify(&request.batch.header, guard)?;
+        let appended = self.append_own(request, Origin::Coordinator, false);
+        self.heed(appended)
+    }
+
+    /// Appends the end of a transaction. `raised` says that the producer's epoch was raised for it.
+    /// # Errors
+    /// [`AppendError`]; then nothing was appended.
+    pub fn append_marker(&mut self, request: &AppendRequest<'_>, raised: bool) -> Result<AppendResult, AppendError> {
+        let appended = self.append_own(request, Origin::Coordinator, raised);
+        self.heed(appended)
+    }
+
+    /// Before the first batch of a transaction: the guard with which its append has to come once the transaction coordinator
+    /// knows of it. Nothing if the transaction has written here before.
+    /// # Errors
+    /// [`AppendError::InvalidProducerEpoch`].
+    pub fn start_verification(
+        &mut self,
+        now_ms: TimestampMs,
+        producer: (ProducerId, ProducerEpoch),
+        sequence: Sequence,
+        bumps_epoch: bool,
+    ) -> Result<Option<VerificationGuard>, AppendError> {
+        self.producers.start_verification(now_ms, producer, sequence, bumps_epoch)
     }
 
     /// As [`Log::append_as_leader`] for records that a coordinator of this broker wrote: they have no sequences.
     /// # Errors
     /// [`AppendError`]; then nothing was appended.
     pub fn append_as_coordinator(&mut self, request: &AppendRequest<'_>) -> Result<AppendResult, AppendError> {
-        let appended = self.append_own(request, Origin::Coordinator);
+        let appended = self.append_own(request, Origin::Coordinator, false);
         self.heed(appended)
     }
 
-    fn append_own(&mut self, request: &AppendRequest<'_>, origin: Origin) -> Result<AppendResult, AppendError> {
+    fn append_own(
+        &mut self,
+        request: &AppendRequest<'_>,
+        origin: Origin,
+        raised: bool,
+    ) -> Result<AppendResult, AppendError> {
         self.check_online()?;
         let batch = request.batch;
         let mut header = batch.header;
@@ -136,7 +191,10 @@ impl Log {
         if let Some(current) = self.epochs.latest().filter(|current| request.leader_epoch < *current) {
             return Err(AppendError::StaleLeaderEpoch { got: request.leader_epoch, current });
         }
-        let marker = marker(&header, &batch.bytes)?;
+        let mut marker = marker(&header, &batch.bytes)?;
+        if let Some(marker) = &mut marker {
+            marker.raised = raised;
+        }
         let change = match self.producers.check(&header, marker, origin)? {
             Checked::Nothing => None,
             Checked::Change(change) => Some(change),
@@ -150,6 +208,7 @@ impl Log {
         let head = header.to_bytes();
         let position = self.write(&mut [IoSlice::new(&head), IoSlice::new(&batch.bytes[HEADER_SIZE..])])?;
         self.written(&header, position, change)?;
+        self.producers.verified(&header);
         self.publish();
         Ok(self.result(header.base_offset, header.last_offset(), append_time(&header, header.max_timestamp), false))
     }
@@ -521,9 +580,9 @@ impl Log {
         self.producers.states()
     }
 
-    /// Forgets producers that wrote nothing for `producer.id.expiration.ms`.
-    pub fn expire_producers(&mut self, now_ms: TimestampMs) {
-        self.producers.expire(now_ms, self.producer_id_expiration_ms);
+    /// Forgets producers that wrote nothing for `expiration_ms` (`producer.id.expiration.ms`).
+    pub fn expire_producers(&mut self, now_ms: TimestampMs, expiration_ms: i64) {
+        self.producers.expire(now_ms, expiration_ms);
     }
 }
 

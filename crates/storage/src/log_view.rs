@@ -166,6 +166,15 @@ impl LogView {
         Ok(found)
     }
 
+    /// An offset above all that a range of this log holds; not much above if the indexes are in memory.
+    #[must_use]
+    pub fn offset_above(&self, slice: &FileSlice) -> Offset {
+        let is_of = |segment: &Arc<Segment>| segment.file().is_ok_and(|file| Arc::ptr_eq(file, &slice.file));
+        let Some(at) = self.segments.iter().rposition(is_of) else { return self.log_end_offset };
+        let next = self.segments.get(at + 1).map_or(self.log_end_offset, |segment| segment.base_offset());
+        self.segments[at].offset_above(slice.position + u64::from(slice.len)).map_or(next, |above| above.min(next))
+    }
+
     /// The segments, oldest first.
     #[must_use]
     pub fn segments(&self) -> &[Arc<Segment>] {

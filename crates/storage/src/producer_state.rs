@@ -18,6 +18,7 @@ use protocol::types::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 use crate::error::AppendError;
 use crate::place::{FileKind, Place};
+use crate::verification::{VerificationGuard, Verifications};
 
 /// Batches of a producer that are remembered, which is as many as it may have in flight.
 const REMEMBERED: usize = 5;
@@ -102,6 +103,8 @@ pub(crate) struct Marker {
     aborts: bool,
     coordinator_epoch: i32,
     timestamp: TimestampMs,
+    /// Its producer's epoch was raised for it (KIP-890).
+    pub(crate) raised: bool,
 }
 
 impl Marker {
@@ -112,10 +115,10 @@ impl Marker {
         let timestamp = record.timestamp;
         Ok(match ControlRecord::decode(&record)? {
             ControlRecord::Abort(end) => {
-                Some(Self { aborts: true, coordinator_epoch: end.coordinator_epoch, timestamp })
+                Some(Self { aborts: true, coordinator_epoch: end.coordinator_epoch, timestamp, raised: false })
             }
             ControlRecord::Commit(end) => {
-                Some(Self { aborts: false, coordinator_epoch: end.coordinator_epoch, timestamp })
+                Some(Self { aborts: false, coordinator_epoch: end.coordinator_epoch, timestamp, raised: false })
             }
             _ => None,
         })
@@ -165,6 +168,7 @@ pub(crate) struct Producers {
     snapshots: Vec<Offset>,
     /// Where the state was last the same as a snapshot, or empty.
     snapshot_at: Offset,
+    verifications: Verifications,
 }
 
 impl Producer {
@@ -217,6 +221,29 @@ impl Producer {
         Ok(())
     }
 
+    /// An end of a transaction that raised the epoch is above all that was written in it. The same end may come again.
+    fn check_marker_epoch(&self, header: &BatchHeader, marker: Marker, origin: Origin) -> Result<(), AppendError> {
+        let repeats = header.producer_epoch == self.producer_epoch
+            && marker.raised
+            && self.current_txn_first_offset.is_some()
+            && self.producer_epoch < ProducerEpoch::MAX;
+        if origin != Origin::Replication && repeats {
+            return Err(AppendError::InvalidProducerEpoch {
+                producer_id: self.producer_id,
+                got: header.producer_epoch,
+                current: self.producer_epoch,
+            });
+        }
+        self.check_epoch(header, origin)
+    }
+
+    fn duplicate_of(&self, header: &BatchHeader) -> Option<&Appended> {
+        if header.producer_epoch != self.producer_epoch {
+            return None;
+        }
+        self.batches[..self.remembered].iter().find(|batch| batch.is_repeated_by(header))
+    }
+
     /// A producer that the log does not know may start anywhere: its records may have been deleted.
     fn check_sequence(&self, header: &BatchHeader) -> Result<(), AppendError> {
         let (got, last) = (header.base_sequence, self.last_sequence());
@@ -259,13 +286,10 @@ impl Producers {
                 None => Ok(Checked::Nothing),
             };
         }
-        if origin == Origin::Client {
-            let remembered = &producer.batches[..producer.remembered];
-            if header.producer_epoch == producer.producer_epoch
-                && let Some(before) = remembered.iter().find(|batch| batch.is_repeated_by(header))
-            {
-                return Ok(Checked::Duplicate(*before));
-            }
+        if origin == Origin::Client
+            && let Some(before) = producer.duplicate_of(header)
+        {
+            return Ok(Checked::Duplicate(*before));
         }
         producer.check_epoch(header, origin)?;
         if origin == Origin::Client {
@@ -285,6 +309,82 @@ impl Producers {
         let started = starts.then_some(header.base_offset);
         producer.current_txn_first_offset = producer.current_txn_first_offset.or(started);
         Ok(Checked::Change(Change { producer, started, completed: None }))
+    }
+
+    /// Begins to ask whether the producer's transaction may write here; nothing if it has already.
+    /// # Errors
+    /// [`AppendError::InvalidProducerEpoch`].
+    pub(crate) fn start_verification(
+        &mut self,
+        now_ms: TimestampMs,
+        (producer_id, epoch): (ProducerId, ProducerEpoch),
+        sequence: Sequence,
+        bumps_epoch: bool,
+    ) -> Result<Option<VerificationGuard>, AppendError> {
+        self.check_current(producer_id, epoch)?;
+        if self.is_ongoing(producer_id, epoch) {
+            return Ok(None);
+        }
+        Ok(Some(self.verifications.start(now_ms, (producer_id, epoch), sequence, bumps_epoch)))
+    }
+
+    /// Checks that a transactional batch is part of a transaction that has written here, or comes with the guard that was
+    /// given out when its coordinator was asked.
+    /// # Errors
+    /// [`AppendError::InvalidTxnState`] and those of epochs and sequences.
+    pub(crate) fn verify(&self, header: &BatchHeader, guard: Option<VerificationGuard>) -> Result<(), AppendError> {
+        let (producer_id, epoch) = (header.producer_id, header.producer_epoch);
+        let known = self.producers.get(&producer_id);
+        if known.is_some_and(|producer| producer.duplicate_of(header).is_some()) || self.is_ongoing(producer_id, epoch)
+        {
+            return Ok(());
+        }
+        self.check_current(producer_id, epoch)?;
+        let open = self.verifications.get(producer_id);
+        match open.filter(|open| Some(open.guard) == guard) {
+            Some(_) => Ok(()),
+            None => Err(AppendError::InvalidTxnState { producer_id }),
+        }
+    }
+
+    /// A batch of a client must not overtake one that is being verified.
+    /// # Errors
+    /// [`AppendError::OutOfOrderSequence`].
+    pub(crate) fn verify_sequence(&self, header: &BatchHeader) -> Result<(), AppendError> {
+        let Some(open) = self.verifications.get(header.producer_id) else { return Ok(()) };
+        let known = self.producers.get(&header.producer_id);
+        if known.is_some_and(|producer| producer.duplicate_of(header).is_some()) {
+            return Ok(());
+        }
+        let got = header.base_sequence;
+        let starts_late = open.bumps_epoch && got > 0 && known.is_none_or(|producer| producer.last().is_none());
+        if starts_late || got > open.lowest_sequence {
+            let (producer_id, last) = (header.producer_id, open.lowest_sequence);
+            return Err(AppendError::OutOfOrderSequence { producer_id, got, last });
+        }
+        Ok(())
+    }
+
+    fn is_ongoing(&self, producer_id: ProducerId, epoch: ProducerEpoch) -> bool {
+        let producer = self.producers.get(&producer_id);
+        producer.is_some_and(|producer| producer.producer_epoch == epoch && producer.current_txn_first_offset.is_some())
+    }
+
+    fn check_current(&self, producer_id: ProducerId, got: ProducerEpoch) -> Result<(), AppendError> {
+        match self.producers.get(&producer_id) {
+            Some(producer) if got < producer.producer_epoch => {
+                let current = producer.producer_epoch;
+                Err(AppendError::InvalidProducerEpoch { producer_id, got, current })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes note that a transactional batch was appended.
+    pub(crate) fn verified(&mut self, header: &BatchHeader) {
+        if header.is_transactional() {
+            self.verifications.appended(header.producer_id, header.producer_epoch, header.is_control());
+        }
     }
 
     /// Takes over what a written batch changes. A transaction it ended has to be given to [`Producers::complete`].
@@ -358,6 +458,7 @@ impl Producers {
 
     /// Forgets producers without an open transaction that wrote nothing for `expiration_ms`.
     pub(crate) fn expire(&mut self, now_ms: TimestampMs, expiration_ms: i64) {
+        self.verifications.expire(now_ms - expiration_ms);
         self.producers.retain(|_, producer| {
             producer.current_txn_first_offset.is_some() || now_ms - producer.last_timestamp < expiration_ms
         });
@@ -366,6 +467,7 @@ impl Producers {
     /// Forgets everything; the state is that of a log that starts at `offset`.
     pub(crate) fn reset(&mut self, offset: Offset) {
         self.producers.clear();
+        self.verifications.clear();
         self.ongoing.clear();
         self.unreplicated.clear();
         self.end_offset = offset;
@@ -434,7 +536,7 @@ fn end_transaction(
     marker: Marker,
     origin: Origin,
 ) -> Result<Change, AppendError> {
-    producer.check_epoch(header, origin)?;
+    producer.check_marker_epoch(header, marker, origin)?;
     if origin != Origin::Replication && producer.coordinator_epoch > marker.coordinator_epoch {
         return Err(AppendError::CoordinatorFenced {
             producer_id: producer.producer_id,

@@ -77,7 +77,7 @@ fn a_transaction_is_unstable_until_its_marker_is_replicated() {
     assert!(matches!(append(&mut producers, &header(0, 2, 12, 1)), Err(AppendError::InvalidTxnState { .. })));
     let mut end = transactional(-1, 12);
     end.attributes |= 0x20;
-    let marker = Marker { aborts: true, coordinator_epoch: 4, timestamp: 6 };
+    let marker = Marker { aborts: true, coordinator_epoch: 4, timestamp: 6, raised: false };
     let Checked::Change(change) = producers.check(&end, Some(marker), Origin::Coordinator).unwrap() else { panic!() };
     let txn = producers.apply(change).unwrap();
     assert_eq!(txn, CompletedTxn { producer_id: 7, first_offset: 10, last_offset: 12, aborted: true });

@@ -122,7 +122,6 @@ impl Log {
             recovery_point: start,
             epochs: LeaderEpochs::default(),
             producers: Producers::new(found.snapshots.iter().copied().collect()),
-            producer_id_expiration_ms: options.max_producer_id_expiration_ms,
             unsynced_names: fresh,
             unsynced_metadata,
             sealed: VecDeque::new(),

@@ -389,6 +389,20 @@ impl Segment {
         Some(position).filter(|position| *position > from)
     }
 
+    /// An offset above those of all batches before `position`, as near as the indexes in memory know one.
+    pub(crate) fn offset_above(&self, position: u64) -> Option<Offset> {
+        let state = self.state.read();
+        let indexed = state.indexes.as_ref().and_then(|indexes| {
+            let entries = indexes.offsets.entries();
+            let at = entries.partition_point(|entry| u64::from(entry.position) < position);
+            entries.get(at).map(|entry| self.base_offset + i64::from(entry.relative_offset))
+        });
+        let batches = &state.recent.batches;
+        let at = batches.partition_point(|batch| u64::from(batch.position) < position);
+        let recent = batches.get(at).map(|batch| batch.last_offset);
+        indexed.into_iter().chain(recent).min()
+    }
+
     /// Walks the headers of the batches from `from` to `end` while `visit` wants more.
     pub(crate) fn scan(
         &self,

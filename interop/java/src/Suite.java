@@ -39,6 +39,7 @@ public final class Suite {
         Groups.cases();
         Positions.cases();
         Administration.cases();
+        Transactions.cases();
         Restarts.cases();
         System.out.println(passed + " passed, " + failed + " failed, " + skipped + " skipped");
         System.exit(failed == 0 ? 0 : 1);

@@ -17,6 +17,8 @@ use super::shard::Shard;
 use super::{Hosted, load};
 use crate::Broker;
 use crate::dispatch::Reply;
+use crate::markers::{EndMarker, Written};
+use crate::partition::Partition;
 use crate::promise::Promise;
 
 /// The coordinators of one kind.
@@ -123,6 +125,29 @@ impl<C: Hosted> Coordinator<C> {
     pub(crate) fn look_at_all<T>(&self, broker: &Arc<Broker>, request: impl Fn(&C) -> T) -> Result<Vec<T>, ErrorCode> {
         let answers = self.all().into_iter().map(|shard| shard.look(broker, |machine| request(machine)));
         answers.filter(|answer| !matches!(answer, Err(ErrorCode::NotCoordinator))).collect()
+    }
+
+    /// Lets the shard of a key do something that nobody waits for.
+    pub(crate) fn run(&self, broker: &Arc<Broker>, key: &str, work: impl FnOnce(&mut C, &mut EffectsOf<C>)) {
+        if let Ok(shard) = self.shard_of(key) {
+            shard.run(broker, work);
+        }
+    }
+
+    /// The partition of the log that a key lives in, if this broker leads it.
+    /// # Errors
+    /// `NotCoordinator`.
+    pub(crate) fn log_of(&self, key: &str) -> Result<Arc<Partition>, ErrorCode> {
+        Ok(Arc::clone(self.shard_of(key)?.partition()))
+    }
+
+    /// Writes the end of a transaction to a partition of the internal topic, and lets its shard know.
+    pub(crate) fn end_transaction(&self, broker: &Arc<Broker>, index: PartitionIndex, marker: &EndMarker) -> Written {
+        let shard = self.shards.read().get(&index).cloned();
+        match shard {
+            Some(shard) => shard.end_transaction(broker, marker),
+            None => Written::Now(Err(ErrorCode::NotLeaderOrFollower)),
+        }
     }
 
     fn shard_of(&self, key: &str) -> Result<Arc<Shard<C>>, ErrorCode> {

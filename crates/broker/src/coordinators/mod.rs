@@ -6,10 +6,11 @@ mod coordinator;
 mod groups;
 mod load;
 mod shard;
+mod transactions;
 
 use std::sync::{Arc, OnceLock};
 
-use ::coordinator::{GroupShard, StateMachine};
+use ::coordinator::{GroupShard, StateMachine, TransactionShard};
 use metadata::ImageDelta;
 use metadata::config::BrokerConfig;
 use protocol::record::Compression;
@@ -21,10 +22,12 @@ use coordinator::Kind;
 
 pub(crate) use coordinator::{Answer, Coordinator};
 pub(crate) use groups::coordinator_context;
+pub(crate) use transactions::decide;
 
 /// All coordinators.
 pub(crate) struct Coordinators {
     groups: Coordinator<GroupShard>,
+    transactions: Coordinator<TransactionShard>,
     alarm: Alarm,
     /// What wall time was ahead of monotonic time when the broker started.
     started_ms: OnceLock<TimestampMs>,
@@ -53,12 +56,22 @@ pub(crate) trait Hosted: StateMachine {
 
 impl Coordinators {
     pub(crate) fn new(config: &BrokerConfig) -> Self {
-        Self { groups: Coordinator::new(config), alarm: Alarm::default(), started_ms: OnceLock::new() }
+        Self {
+            groups: Coordinator::new(config),
+            transactions: Coordinator::new(config),
+            alarm: Alarm::default(),
+            started_ms: OnceLock::new(),
+        }
     }
 
     /// The group coordinators.
     pub(crate) fn groups(&self) -> &Coordinator<GroupShard> {
         &self.groups
+    }
+
+    /// The transaction coordinators.
+    pub(crate) fn transactions(&self) -> &Coordinator<TransactionShard> {
+        &self.transactions
     }
 
     /// The time of the coordinators: wall time when the broker started, but never jumping afterwards, since members would
@@ -89,8 +102,9 @@ impl Coordinators {
         }
     }
 
-    fn kinds(&self) -> [&dyn Kind; 1] {
-        [&self.groups]
+    /// Groups first: transactions that end while they are loaded have offsets to commit.
+    fn kinds(&self) -> [&dyn Kind; 2] {
+        [&self.groups, &self.transactions]
     }
 
     /// Fires what is due, and gives the next deadline.

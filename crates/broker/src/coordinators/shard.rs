@@ -11,12 +11,14 @@ use parking_lot::Mutex;
 use protocol::ErrorCode;
 use protocol::record::{BatchBuilder, BatchHeader, BatchSettings, ValidBatch};
 use protocol::types::{Offset, PartitionIndex, TimestampMs};
+use storage::VerificationGuard;
 use tracing::{info, warn};
 
 use super::coordinator::Answer;
 use super::{Hosted, load};
 use crate::Broker;
-use crate::partition::Partition;
+use crate::markers::{EndMarker, Written};
+use crate::partition::{Partition, Verification};
 use crate::promise::{Promise, Responder, promise};
 
 /// No deadline.
@@ -166,6 +168,39 @@ impl<C: Hosted> Shard<C> {
         self.finish(broker, aftermath);
     }
 
+    /// Writes the end of a transaction that wrote to the partition, and lets the coordinator know once it is committed.
+    pub(crate) fn end_transaction(self: &Arc<Self>, broker: &Arc<Broker>, marker: &EndMarker) -> Written {
+        let mut state = self.state.lock();
+        // The transaction coordinator comes again.
+        let State::Running(running) = &mut *state else { return Written::Now(Err(ErrorCode::NotLeaderOrFollower)) };
+        let now_ms = broker.coordinators().now_ms(broker);
+        let appended = marker.batch(now_ms).and_then(|batch| {
+            self.partition.append_marker(&batch, marker.is_raised(), now_ms).map_err(|error| error.code())
+        });
+        let appended = match appended {
+            Ok(appended) => appended,
+            Err(code) => return Written::Now(Err(code)),
+        };
+        let EndMarker { producer, outcome, .. } = *marker;
+        if !appended.flush_due {
+            running.machine.replay_transaction_end(producer.id, outcome);
+            return Written::Now(Ok(()));
+        }
+        let life = running.life;
+        drop(state);
+        let (responder, promised) = promise();
+        let (shard, broker) = (Arc::clone(self), Arc::clone(broker));
+        let synced = broker.flusher().submit(&self.partition, appended.result.last_offset + 1);
+        synced.then(move |synced| {
+            let synced = synced.unwrap_or(Err(ErrorCode::KafkaStorageError));
+            if synced.is_ok() {
+                shard.run_in(Some(life), &broker, |machine, _| machine.replay_transaction_end(producer.id, outcome));
+            }
+            responder.send(synced);
+        });
+        Written::Later(promised)
+    }
+
     /// Lets the coordinator answer at once.
     /// # Errors
     /// `CoordinatorLoadInProgress`, `NotCoordinator`.
@@ -237,7 +272,11 @@ impl<C: Hosted> Shard<C> {
         }
         let header = BatchHeader::parse(&bytes).map_err(|error| error.code())?;
         let batch = ValidBatch { bytes, header };
-        let appended = self.partition.append_as_coordinator(&batch, now_ms).map_err(|cause| {
+        let verification = match write.producer {
+            Some(producer) => Verification::Required(producer.guard.map(VerificationGuard::from_number)),
+            None => Verification::Unneeded,
+        };
+        let appended = self.partition.append_as_coordinator(&batch, verification, now_ms).map_err(|cause| {
             warn!(partition = %self.partition.topic_partition, %cause, "could not append coordinator records");
             cause.code()
         })?;

@@ -9,7 +9,7 @@ use protocol::messages::fetch_response::{
     AbortedTransaction, EpochEndOffset, FetchResponse, FetchableTopicResponse, PartitionData,
 };
 use protocol::{DecodeError, ErrorCode, Message, Reader, Records};
-use storage::{FileSlice, ReadError};
+use storage::{FileSlice, LogView, ReadError};
 
 use crate::Broker;
 use crate::dispatch::{CloseReason, Handled, RequestContext, Response, mute_ms};
@@ -192,21 +192,21 @@ fn read(
         Err(error) => return Err(error.code()),
     };
     if limits.committed {
-        data.aborted_transactions = Some(aborted(partition, entry.fetch_offset, slice.as_ref(), bound)?);
+        data.aborted_transactions = Some(aborted(&view, entry.fetch_offset, slice.as_ref(), bound)?);
     }
     Ok((data, slice))
 }
 
+/// The aborted transactions that the client may meet in `slice`.
 fn aborted(
-    partition: &Partition,
+    view: &LogView,
     from: i64,
     slice: Option<&FileSlice>,
     bound: i64,
 ) -> Result<Vec<AbortedTransaction>, ErrorCode> {
-    if slice.is_none() {
-        return Ok(Vec::new());
-    }
-    let aborted = partition.view().aborted_transactions(from, bound).map_err(|error| error.code())?;
+    let Some(slice) = slice else { return Ok(Vec::new()) };
+    let bound = bound.min(view.offset_above(slice));
+    let aborted = view.aborted_transactions(from, bound).map_err(|error| error.code())?;
     let entry = |txn: &storage::AbortedTxn| AbortedTransaction {
         producer_id: txn.producer_id,
         first_offset: txn.first_offset,

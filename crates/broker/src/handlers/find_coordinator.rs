@@ -1,4 +1,4 @@
-//! FindCoordinator: which broker serves a group. The topic of the coordinators is created when somebody asks for the first time.
+//! FindCoordinator: which broker serves a group or a transactional id. The topic of the coordinators is created when somebody asks for the first time.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use protocol::messages::FindCoordinatorRequest;
 use protocol::messages::find_coordinator_response::{Coordinator, FindCoordinatorResponse};
 
 use crate::Broker;
-use crate::auto_create::CONSUMER_OFFSETS;
+use crate::auto_create::{CONSUMER_OFFSETS, TRANSACTION_STATE};
 use crate::dispatch::{Reply, RequestContext};
 
 /// From this version on a request names many keys (KIP-699).
@@ -24,15 +24,22 @@ pub(crate) fn handle(
     context: &RequestContext,
     request: FindCoordinatorRequest,
 ) -> Reply<FindCoordinatorResponse> {
-    let missing = request.key_type == GROUP && broker.image().topic(CONSUMER_OFFSETS).is_none();
-    if !missing {
-        return Reply::Now(respond(broker, context, &request));
-    }
+    let missing = topic_of(request.key_type).filter(|topic| broker.image().topic(topic).is_none());
+    let Some(missing) = missing else { return Reply::Now(respond(broker, context, &request)) };
     let (broker, context) = (Arc::clone(broker), context.clone());
     Reply::Later(Box::pin(async move {
-        broker.auto_create(vec![CONSUMER_OFFSETS.to_owned()]).await;
+        broker.auto_create(vec![missing.to_owned()]).await;
         respond(&broker, &context, &request)
     }))
+}
+
+/// The internal topic of the coordinators of a kind.
+fn topic_of(key_type: i8) -> Option<&'static str> {
+    match key_type {
+        GROUP => Some(CONSUMER_OFFSETS),
+        TRANSACTION => Some(TRANSACTION_STATE),
+        _ => None,
+    }
 }
 
 fn respond(broker: &Broker, context: &RequestContext, request: &FindCoordinatorRequest) -> FindCoordinatorResponse {
@@ -60,15 +67,15 @@ fn respond(broker: &Broker, context: &RequestContext, request: &FindCoordinatorR
 }
 
 fn find(broker: &Broker, context: &RequestContext, key_type: i8, key: &str) -> Result<(i32, String, i32), ErrorCode> {
-    match key_type {
-        GROUP => {}
+    let (topic, partition) = match key_type {
+        GROUP => (CONSUMER_OFFSETS, broker.groups().partition_of(key)),
+        TRANSACTION => (TRANSACTION_STATE, broker.transactions().partition_of(key)),
         SHARE if context.version < FIRST_VERSION_WITH_SHARE => return Err(ErrorCode::InvalidRequest),
-        TRANSACTION | SHARE => return Err(ErrorCode::CoordinatorNotAvailable),
+        SHARE => return Err(ErrorCode::CoordinatorNotAvailable),
         _ => return Err(ErrorCode::InvalidRequest),
-    }
+    };
     let image = broker.image();
-    let partition = broker.groups().partition_of(key);
-    let registration = image.topic(CONSUMER_OFFSETS).and_then(|topic| topic.partition(partition));
+    let registration = image.topic(topic).and_then(|topic| topic.partition(partition));
     let leader = registration.and_then(|registration| image.broker(registration.leader));
     let leader = leader.filter(|leader| !leader.fenced).ok_or(ErrorCode::CoordinatorNotAvailable)?;
     let endpoint = leader.endpoint(&context.connection.listener).ok_or(ErrorCode::CoordinatorNotAvailable)?;

@@ -7,11 +7,13 @@ use protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
 };
 use protocol::record::{RejectedBatch, TimestampType, ValidBatch, validate};
-use protocol::{ErrorCode, Records};
+use protocol::types::TimestampMs;
+use protocol::{ErrorCode, Records, Uuid};
 
 use crate::Broker;
 use crate::dispatch::{Reply, RequestContext};
-use crate::partition::Partition;
+use crate::handlers::produce_verification::{Checked, verify};
+use crate::partition::{Partition, Verification};
 use crate::promise::Promise;
 use crate::quotas::QuotaKind;
 use crate::topic_settings::is_internal;
@@ -29,6 +31,22 @@ struct PendingSync {
     synced: Promise<Result<(), ErrorCode>>,
 }
 
+/// The batch of one partition, before it is appended.
+pub(super) struct Prepared {
+    pub(super) partition: Arc<Partition>,
+    pub(super) batch: ValidBatch,
+    pub(super) verification: Verification,
+    timestamp_type: TimestampType,
+    now_ms: TimestampMs,
+}
+
+/// One topic of a request, and what is to become of each of its partitions.
+pub(super) struct Attempt {
+    name: String,
+    topic_id: Uuid,
+    pub(super) partitions: Vec<(i32, Result<Prepared, Fault>)>,
+}
+
 pub(crate) fn handle(
     broker: &Arc<Broker>,
     context: &RequestContext,
@@ -36,18 +54,47 @@ pub(crate) fn handle(
 ) -> Reply<ProduceResponse> {
     let acks = request.acks;
     let valid_acks = (-1..=1).contains(&acks);
-    let mut pending = Vec::new();
-    let mut responses = Vec::with_capacity(request.topic_data.len());
-    let mut failed = false;
-    for (topic_index, topic) in request.topic_data.into_iter().enumerate() {
-        let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
-        for (partition_index, data) in topic.partition_data.iter().enumerate() {
-            let outcome = if valid_acks {
-                append(broker, context, &topic, data, acks)
-            } else {
-                Err(ErrorCode::InvalidRequiredAcks.into())
+    let attempts = request.topic_data.into_iter().map(|topic| {
+        let partitions = topic.partition_data.iter().map(|data| {
+            let prepared = match valid_acks {
+                true => prepare(broker, context, &topic, data, acks),
+                false => Err(ErrorCode::InvalidRequiredAcks.into()),
             };
-            let (response, synced) = partition_response(data.index, outcome);
+            (data.index, prepared)
+        });
+        let partitions = partitions.collect();
+        Attempt { name: topic.name, topic_id: topic.topic_id, partitions }
+    });
+    let attempts: Vec<Attempt> = attempts.collect();
+    let broker = Arc::clone(broker);
+    let throttle_time_ms = throttle_ms(&broker, context);
+    match verify(&broker, context.version, request.transactional_id, attempts) {
+        Checked::Now(attempts) => append_all(&broker, attempts, acks, throttle_time_ms),
+        Checked::Later(attempts) => Reply::Later(Box::pin(async move {
+            match append_all(&broker, attempts.await, acks, throttle_time_ms) {
+                Reply::Now(response) => response,
+                Reply::Later(response) => response.await,
+                // A transaction is not written with acks=0.
+                Reply::Nothing | Reply::Muted(_) | Reply::Close => ProduceResponse::default(),
+            }
+        })),
+    }
+}
+
+fn append_all(
+    broker: &Arc<Broker>,
+    attempts: Vec<Attempt>,
+    acks: i16,
+    throttle_time_ms: i32,
+) -> Reply<ProduceResponse> {
+    let mut pending = Vec::new();
+    let mut responses = Vec::with_capacity(attempts.len());
+    let mut failed = false;
+    for (topic_index, topic) in attempts.into_iter().enumerate() {
+        let mut partition_responses = Vec::with_capacity(topic.partitions.len());
+        for (partition_index, (index, prepared)) in topic.partitions.into_iter().enumerate() {
+            let outcome = prepared.and_then(|prepared| append(broker, &prepared));
+            let (response, synced) = partition_response(index, outcome);
             failed |= response.error_code != 0;
             partition_responses.push(response);
             if let Some(synced) = synced {
@@ -57,7 +104,6 @@ pub(crate) fn handle(
         let (name, topic_id) = (topic.name, topic.topic_id);
         responses.push(TopicProduceResponse { name, topic_id, partition_responses, ..Default::default() });
     }
-    let throttle_time_ms = throttle_ms(broker, context);
     if acks == 0 {
         // The only way to tell a producer that wants no answer is to close its connection.
         return match u32::try_from(throttle_time_ms) {
@@ -92,16 +138,22 @@ fn throttle_ms(broker: &Broker, context: &RequestContext) -> i32 {
     i32::try_from(over).unwrap_or(i32::MAX)
 }
 
-/// Why nothing was appended. Kafka gives a message only where it blames single records.
-struct Fault {
+/// Why nothing was appended. Kafka gives a message only where it blames single records or its transaction coordinator.
+pub(super) struct Fault {
     code: ErrorCode,
     record_errors: Vec<(i32, String)>,
     message: Option<String>,
 }
 
+impl Fault {
+    pub(super) fn new(code: ErrorCode, message: Option<String>) -> Self {
+        Self { code, record_errors: Vec::new(), message }
+    }
+}
+
 impl From<ErrorCode> for Fault {
     fn from(code: ErrorCode) -> Self {
-        Self { code, record_errors: Vec::new(), message: None }
+        Self::new(code, None)
     }
 }
 
@@ -121,13 +173,13 @@ struct Done {
     synced: Option<Promise<Result<(), ErrorCode>>>,
 }
 
-fn append(
+fn prepare(
     broker: &Arc<Broker>,
     context: &RequestContext,
     topic: &TopicProduceData,
     data: &PartitionProduceData,
     acks: i16,
-) -> Outcome {
+) -> Result<Prepared, Fault> {
     let partition = find(broker, context, topic, data.index)?;
     let settings = partition.settings();
     if is_internal(&partition.topic_partition.topic) && context.client_id != ADMIN_CLIENT_ID {
@@ -143,14 +195,22 @@ fn append(
     let now_ms = broker.wall_ms();
     let rules = settings.rules(&partition.topic_partition, now_ms, context.version);
     let batch = validate(records, &rules)?;
-    refuse_transactions(&batch)?;
-    let appended = partition.append(&batch, now_ms).map_err(|error| {
-        broker.heed_append_error(&partition, &error);
+    let verification = match batch.header.is_transactional() {
+        true if broker.config().transaction_partition_verification_enable() => Verification::Required(None),
+        _ => Verification::Unneeded,
+    };
+    Ok(Prepared { partition, batch, verification, timestamp_type: settings.timestamp_type, now_ms })
+}
+
+fn append(broker: &Arc<Broker>, prepared: &Prepared) -> Outcome {
+    let Prepared { partition, batch, now_ms, .. } = prepared;
+    let appended = partition.append(batch, prepared.verification, *now_ms).map_err(|error| {
+        broker.heed_append_error(partition, &error);
         error.code()
     })?;
-    let synced = appended.flush_due.then(|| broker.flusher().submit(&partition, appended.result.last_offset + 1));
-    let log_append_time_ms = match settings.timestamp_type {
-        TimestampType::LogAppendTime => now_ms,
+    let synced = appended.flush_due.then(|| broker.flusher().submit(partition, appended.result.last_offset + 1));
+    let log_append_time_ms = match prepared.timestamp_type {
+        TimestampType::LogAppendTime => *now_ms,
         TimestampType::CreateTime => -1,
     };
     Ok(Done {
@@ -176,14 +236,6 @@ fn find(
         return found.ok_or(unknown);
     }
     broker.partitions().get(&topic.name, index).ok_or(ErrorCode::UnknownTopicOrPartition)
-}
-
-/// There is no transaction coordinator yet, so no transaction can be open: Kafka's verification would refuse the batch too.
-fn refuse_transactions(batch: &ValidBatch) -> Result<(), ErrorCode> {
-    if batch.header.is_transactional() {
-        return Err(ErrorCode::InvalidTxnState);
-    }
-    Ok(())
 }
 
 fn partition_response(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use protocol::types::ProducerId;
 
 use super::Group;
 use super::classic::member::MemberProtocol;
@@ -26,6 +27,8 @@ pub(crate) enum Completion {
     Offsets { changes: Vec<OffsetChange>, deleted: Vec<Group> },
     /// Records that the state has followed already; if they are refused, it is ahead of the log.
     Replayed,
+    /// Offsets that count once the producer's transaction is committed.
+    TransactionalOffsets { producer_id: ProducerId, changes: Vec<OffsetChange> },
 }
 
 impl Completion {
@@ -68,6 +71,7 @@ impl GroupWrites {
             | Completion::EmptyGeneration { .. }
             | Completion::StaticMember(_)
             | Completion::Assignment { .. }
+            | Completion::TransactionalOffsets { .. }
             | Completion::Replayed => false,
         })
     }
@@ -80,6 +84,7 @@ impl GroupWrites {
             | Completion::EmptyGeneration { .. }
             | Completion::StaticMember(_)
             | Completion::Offsets { .. }
+            | Completion::TransactionalOffsets { .. }
             | Completion::Replayed => false,
         })
     }
@@ -87,7 +92,9 @@ impl GroupWrites {
     /// The offsets that writes in flight set or remove, oldest first.
     pub(crate) fn offset_changes(&self) -> impl Iterator<Item = &OffsetChange> {
         self.completions().flat_map(|completion| match completion {
-            Completion::Offsets { changes, .. } => changes.as_slice(),
+            Completion::Offsets { changes, .. } | Completion::TransactionalOffsets { changes, .. } => {
+                changes.as_slice()
+            }
             Completion::NewGroup { .. }
             | Completion::EmptyGeneration { .. }
             | Completion::StaticMember(_)

@@ -96,7 +96,7 @@ impl GroupShard {
         self.settle(now_ms, out);
     }
 
-    fn replay_offset(
+    pub(crate) fn replay_offset(
         &mut self,
         now_ms: TimestampMs,
         offset: Offset,

@@ -17,6 +17,7 @@ pub(crate) mod offsets;
 pub(crate) mod share;
 mod state_machine;
 pub(crate) mod timer;
+mod transaction;
 
 use std::sync::Arc;
 

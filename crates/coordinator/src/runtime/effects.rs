@@ -1,6 +1,7 @@
 //! What comes out of a coordinator: replies to send, records to append, and what else is to be done.
 
 use std::convert::Infallible;
+use std::num::NonZeroU64;
 
 use bytes::Bytes;
 use protocol::types::{ProducerEpoch, ProducerId};
@@ -29,6 +30,8 @@ pub struct TransactionalProducer {
     pub id: ProducerId,
     /// Its epoch.
     pub epoch: ProducerEpoch,
+    /// What the log gave out when the transaction coordinator was asked whether it knows of the transaction (KIP-890).
+    pub guard: Option<NonZeroU64>,
 }
 
 /// Records to append to the coordinator's partition as one batch. Once they are committed, or could not be, the shell calls

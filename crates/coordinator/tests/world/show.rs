@@ -54,6 +54,7 @@ pub(crate) fn kind(response: &GroupResponse) -> &'static str {
         GroupResponse::DeleteGroups(_) => "DeleteGroups",
         GroupResponse::ConsumerGroupHeartbeat(_) => "ConsumerGroupHeartbeat",
         GroupResponse::ConsumerGroupDescribe(_) => "ConsumerGroupDescribe",
+        GroupResponse::TxnOffsetCommit(_) => "TxnOffsetCommit",
         other => unreachable!("{other:?} is tested elsewhere"),
     }
 }
@@ -71,6 +72,14 @@ pub(crate) fn response(token: ReplyToken, response: &GroupResponse) -> String {
             name(leave.error_code).to_owned() + &members.collect::<String>()
         }
         GroupResponse::OffsetCommit(commit) => {
+            let partitions = commit.topics.iter().flat_map(|topic| {
+                topic.partitions.iter().map(|partition| {
+                    format!("{}-{}:{}", topic.name, partition.partition_index, name(partition.error_code))
+                })
+            });
+            partitions.collect::<Vec<_>>().join(" ")
+        }
+        GroupResponse::TxnOffsetCommit(commit) => {
             let partitions = commit.topics.iter().flat_map(|topic| {
                 topic.partitions.iter().map(|partition| {
                     format!("{}-{}:{}", topic.name, partition.partition_index, name(partition.error_code))

@@ -34,6 +34,8 @@ macro_rules! accessors {
 }
 
 accessors! { Int -> i32:
+    add_partitions_to_txn_retry_backoff_max_ms = "add.partitions.to.txn.retry.backoff.max.ms",
+    add_partitions_to_txn_retry_backoff_ms = "add.partitions.to.txn.retry.backoff.ms",
     broker_heartbeat_interval_ms = "broker.heartbeat.interval.ms",
     broker_id = "broker.id",
     broker_session_timeout_ms = "broker.session.timeout.ms",
@@ -83,10 +85,16 @@ accessors! { Int -> i32:
     socket_receive_buffer_bytes = "socket.receive.buffer.bytes",
     socket_request_max_bytes = "socket.request.max.bytes",
     socket_send_buffer_bytes = "socket.send.buffer.bytes",
+    transaction_abort_timed_out_transaction_cleanup_interval_ms =
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms",
     transaction_max_timeout_ms = "transaction.max.timeout.ms",
+    transaction_remove_expired_transaction_cleanup_interval_ms =
+        "transaction.remove.expired.transaction.cleanup.interval.ms",
+    transaction_state_log_load_buffer_size = "transaction.state.log.load.buffer.size",
     transaction_state_log_min_isr = "transaction.state.log.min.isr",
     transaction_state_log_num_partitions = "transaction.state.log.num.partitions",
     transaction_state_log_segment_bytes = "transaction.state.log.segment.bytes",
+    transactional_id_expiration_ms = "transactional.id.expiration.ms",
 }
 
 accessors! { Long -> i64:
@@ -128,6 +136,8 @@ accessors! { Boolean -> bool:
     controlled_shutdown_enable = "controlled.shutdown.enable",
     delete_topic_enable = "delete.topic.enable",
     log_cleaner_enable = "log.cleaner.enable",
+    transaction_partition_verification_enable = "transaction.partition.verification.enable",
+    transaction_two_phase_commit_enable = "transaction.two.phase.commit.enable",
     unstable_api_versions_enable = "unstable.api.versions.enable",
     unstable_feature_versions_enable = "unstable.feature.versions.enable",
 }

@@ -34,6 +34,7 @@ mod storage;
 mod time;
 mod topic_filter;
 mod topics;
+mod transactions;
 mod verifiable;
 mod verifiable_consumer;
 mod verifiable_producer;
@@ -69,6 +70,7 @@ const TOOLS: &[(&str, Tool)] = &[
     ("share-groups", share_groups::run),
     ("storage", storage::run),
     ("topics", topics::run),
+    ("transactions", transactions::run),
     ("verifiable-consumer", verifiable_consumer::run),
     ("verifiable-producer", verifiable_producer::run),
     ("verifiable-share-consumer", verifiable_share_consumer::run),
