@@ -64,6 +64,8 @@ struct Client {
     transaction: Option<usize>,
     /// It wants to end the transaction and was told to come again.
     ending: Option<TransactionOutcome>,
+    /// Partitions that the coordinator knows to be in the transaction.
+    added: BTreeSet<i32>,
     waits: bool,
 }
 
@@ -210,7 +212,9 @@ impl World {
             self.fates.push(Fate::Open);
             self.fates.len() - 1
         });
-        if self.is_open(partition, producer) {
+        // Before version 2 the epoch stays, so the partition cannot tell the transaction from the one before: the client asks.
+        let is_known = self.version >= 2 || state.added.contains(&partition);
+        if is_known && self.is_open(partition, producer) {
             return self.append(client, partition, transaction);
         }
         let partitions = BTreeSet::from([TopicPartition::new("t", partition)]);
@@ -311,6 +315,7 @@ impl World {
                 }
             }
             (Asked::Write(_, partition, transaction), TransactionResponse::Done(_)) => {
+                self.clients[client].added.insert(partition);
                 self.append(client, partition, transaction);
             }
             (Asked::End(_, outcome), TransactionResponse::Done(producer)) => {
@@ -322,6 +327,7 @@ impl World {
                 assert_ne!(self.fates[transaction], Fate::Lost, "a fenced producer committed");
                 self.fates[transaction] = fate;
                 self.clients[client].ending = None;
+                self.clients[client].added.clear();
                 if let Some(producer) = producer {
                     self.clients[client].producer = Some(producer);
                 }
