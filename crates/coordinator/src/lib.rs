@@ -13,6 +13,7 @@ mod record;
 mod runtime;
 mod shard;
 mod transaction;
+pub mod share;
 
 pub use config::{GroupConfig, MigrationPolicy};
 pub use effects::{Effects as GroupEffects, GroupResponse, RequestContext};

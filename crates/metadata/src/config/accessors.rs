@@ -49,6 +49,10 @@ accessors! { Int -> i32:
     group_max_session_timeout_ms = "group.max.session.timeout.ms",
     group_max_size = "group.max.size",
     group_min_session_timeout_ms = "group.min.session.timeout.ms",
+    group_share_delivery_count_limit = "group.share.delivery.count.limit",
+    group_share_max_share_sessions = "group.share.max.share.sessions",
+    group_share_partition_max_record_locks = "group.share.partition.max.record.locks",
+    group_share_record_lock_duration_ms = "group.share.record.lock.duration.ms",
     log_cleaner_io_buffer_size = "log.cleaner.io.buffer.size",
     log_cleaner_threads = "log.cleaner.threads",
     log_flush_offset_checkpoint_interval_ms = "log.flush.offset.checkpoint.interval.ms",
@@ -81,6 +85,13 @@ accessors! { Int -> i32:
     producer_id_expiration_ms = "producer.id.expiration.ms",
     queued_max_requests = "queued.max.requests",
     request_timeout_ms = "request.timeout.ms",
+    share_coordinator_cold_partition_snapshot_interval_ms = "share.coordinator.cold.partition.snapshot.interval.ms",
+    share_coordinator_load_buffer_size = "share.coordinator.load.buffer.size",
+    share_coordinator_snapshot_update_records_per_snapshot = "share.coordinator.snapshot.update.records.per.snapshot",
+    share_coordinator_state_topic_compression_codec = "share.coordinator.state.topic.compression.codec",
+    share_coordinator_state_topic_num_partitions = "share.coordinator.state.topic.num.partitions",
+    share_coordinator_state_topic_prune_interval_ms = "share.coordinator.state.topic.prune.interval.ms",
+    share_coordinator_state_topic_segment_bytes = "share.coordinator.state.topic.segment.bytes",
     socket_listen_backlog_size = "socket.listen.backlog.size",
     socket_receive_buffer_bytes = "socket.receive.buffer.bytes",
     socket_request_max_bytes = "socket.request.max.bytes",
@@ -127,6 +138,8 @@ accessors! { Double -> f64:
 
 accessors! { Short -> i16:
     offsets_topic_replication_factor = "offsets.topic.replication.factor",
+    share_coordinator_state_topic_min_isr = "share.coordinator.state.topic.min.isr",
+    share_coordinator_state_topic_replication_factor = "share.coordinator.state.topic.replication.factor",
     transaction_state_log_replication_factor = "transaction.state.log.replication.factor",
 }
 

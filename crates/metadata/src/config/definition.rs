@@ -24,6 +24,8 @@ broker\tunstable.feature.versions.enable\tboolean\tfalse\t\thigh\tinternal
 broker\tgroup.consumer.regex.refresh.interval.ms\tint\t600000\t[10000,...]\tmedium\tinternal
 broker\tgroup.share.initialize.retry.interval.ms\tint\t30000\t[1,...]\tlow\tinternal
 broker\tgroup.share.persister.class.name\tstring\torg.apache.kafka.server.share.persister.DefaultStatePersister\t\tmedium\tinternal
+broker\tshare.coordinator.state.topic.prune.interval.ms\tint\t300000\t[1,...]\tlow\tinternal
+broker\tshare.coordinator.cold.partition.snapshot.interval.ms\tint\t300000\t[1,...]\tlow\tinternal
 broker\tproducer.id.expiration.check.interval.ms\tint\t600000\t[1,...]\tlow\tinternal
 dynamic\tleader.replication.throttled.rate\tlong\t9223372036854775807\t[0,...]\tmedium\tper-broker
 dynamic\tfollower.replication.throttled.rate\tlong\t9223372036854775807\t[0,...]\tmedium\tper-broker
