@@ -15,6 +15,9 @@ pub(crate) const CONSUMER_OFFSETS: &str = "__consumer_offsets";
 /// The topic of the transaction coordinators.
 pub(crate) const TRANSACTION_STATE: &str = "__transaction_state";
 
+/// The topic of the share coordinators.
+pub(crate) const SHARE_GROUP_STATE: &str = "__share_group_state";
+
 impl Broker {
     /// Creates those of `names` that do not exist, with the broker's defaults. Failures are logged: whoever asked looks again.
     pub(crate) async fn auto_create(self: &Arc<Self>, names: Vec<String>) {
@@ -55,6 +58,17 @@ fn topic(config: &BrokerConfig, name: &str) -> CreatableTopic {
                 ("min.insync.replicas", config.transaction_state_log_min_isr().to_string()),
                 ("segment.bytes", config.transaction_state_log_segment_bytes().to_string()),
                 ("unclean.leader.election.enable", "false".to_owned()),
+            ],
+        ),
+        SHARE_GROUP_STATE => (
+            config.share_coordinator_state_topic_num_partitions(),
+            config.share_coordinator_state_topic_replication_factor(),
+            vec![
+                ("cleanup.policy", "delete".to_owned()),
+                ("compression.type", "producer".to_owned()),
+                ("min.insync.replicas", config.share_coordinator_state_topic_min_isr().to_string()),
+                ("retention.ms", "-1".to_owned()),
+                ("segment.bytes", config.share_coordinator_state_topic_segment_bytes().to_string()),
             ],
         ),
         _ => (-1, -1, Vec::new()),

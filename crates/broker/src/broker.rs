@@ -25,6 +25,7 @@ use crate::publisher::Publisher;
 use crate::quorum::Quorum;
 use crate::quotas::Quotas;
 use crate::replica_mover::ReplicaMover;
+use crate::share_partitions::SharePartitions;
 use crate::telemetry::Telemetry;
 use crate::timers::Timers;
 
@@ -90,6 +91,7 @@ pub struct Broker {
     coordinators: Coordinators,
     quotas: Quotas,
     telemetry: Telemetry,
+    share_partitions: SharePartitions,
 }
 
 impl Broker {
@@ -107,6 +109,7 @@ impl Broker {
         let coordinators = Coordinators::new(&current);
         let quotas = Quotas::new(&current);
         let telemetry = Telemetry::new(&current);
+        let share_partitions = SharePartitions::new(&current);
         Self {
             identity,
             config: ArcSwap::new(current),
@@ -128,6 +131,7 @@ impl Broker {
             coordinators,
             quotas,
             telemetry,
+            share_partitions,
         }
     }
 
@@ -280,6 +284,11 @@ impl Broker {
     /// The transaction coordinators.
     pub(crate) fn transactions(&self) -> &Coordinator<TransactionShard> {
         self.coordinators.transactions()
+    }
+
+    /// The partitions that share groups consume.
+    pub(crate) fn share_partitions(&self) -> &SharePartitions {
+        &self.share_partitions
     }
 
     pub(crate) fn fetch_sessions(&self) -> &FetchSessions {

@@ -143,17 +143,18 @@ pub enum CloseReason {
     Handler,
 }
 
-/// The table of what is served: each API with the module of its handler. Fetch answers with file ranges, so it makes its
-/// frames itself.
+/// The table of what is served: each API with the module of its handler. Fetch and ShareFetch answer with file ranges,
+/// so they make their frames themselves.
 macro_rules! served {
     ($($api:ident => $module:ident,)*) => {
         /// The APIs that this broker serves, in the versions of the protocol's table.
-        pub(crate) const SERVED: &[ApiKey] = &[ApiKey::Fetch, $(ApiKey::$api,)*];
+        pub(crate) const SERVED: &[ApiKey] = &[ApiKey::Fetch, ApiKey::ShareFetch, $(ApiKey::$api,)*];
 
         impl Broker {
             fn route(self: &Arc<Self>, context: RequestContext, reader: Reader) -> Handled {
                 match context.api {
                     ApiKey::Fetch => handlers::fetch::handle_frame(self, context, reader),
+                    ApiKey::ShareFetch => handlers::share_fetch::handle_frame(self, context, reader),
                     $(ApiKey::$api => self.call(context, reader, handlers::$module::handle),)*
                     api => Handled::Close(CloseReason::Unsupported { api, version: context.version }),
                 }
@@ -197,6 +198,12 @@ served! {
     ListTransactions => list_transactions,
     ListConfigResources => list_config_resources,
     DescribeTopicPartitions => describe_topic_partitions,
+    ShareAcknowledge => share_acknowledge,
+    InitializeShareGroupState => initialize_share_group_state,
+    ReadShareGroupState => read_share_group_state,
+    WriteShareGroupState => write_share_group_state,
+    DeleteShareGroupState => delete_share_group_state,
+    ReadShareGroupStateSummary => read_share_group_state_summary,
     CreateTopics => create_topics,
     DeleteTopics => delete_topics,
     CreatePartitions => create_partitions,

@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use crate::Broker;
 use crate::log_manager::WantedLog;
 use crate::partition::Partition;
+use crate::share_partitions::SHARE_VERSION;
 use crate::topic_settings::TopicSettings;
 
 /// What the publisher remembers between changes.
@@ -53,11 +54,15 @@ pub(crate) fn publish(broker: &Arc<Broker>, before: &ClusterImage, after: Arc<Cl
         error!(partition = %name, "this broker cannot follow: replication is not there yet");
     }
     broker.coordinators().metadata_changed(broker, delta);
+    if before.feature_level(SHARE_VERSION) > 0 && after.feature_level(SHARE_VERSION) == 0 {
+        broker.share_partitions().clear();
+    }
 }
 
 fn delete_topics(broker: &Arc<Broker>, delta: &ImageDelta) {
     for topic in delta.deleted_topics.values() {
         broker.coordinators().topic_deleted(&topic.name);
+        broker.share_partitions().topic_deleted(topic.id);
         for partition in broker.partitions().remove_topic(&topic.name) {
             broker.cleaner().forget(broker, &partition);
             broker.logs().delete(&partition, broker.random_uuid(), broker.wall_ms());

@@ -108,6 +108,7 @@ pub(crate) async fn serve(
             drained.await.unwrap_or(End::Stopped)
         }
     };
+    task.broker.disconnected(&task.connection);
     debug!(peer = %task.connection.peer, reason = %end, "closed a connection");
 }
 

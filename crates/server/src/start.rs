@@ -176,6 +176,7 @@ impl Server {
         }
         runtime.spawn(timer_driver::drive(Arc::clone(&broker)));
         runtime.spawn(broker::drive_coordinators(Arc::clone(&broker)));
+        runtime.spawn(broker::drive_share_partitions(Arc::clone(&broker)));
         runtime.spawn(housekeeping(Arc::clone(&broker), stopped));
         let flushers = (0..FLUSHERS).map(|_| {
             let broker = Arc::clone(&broker);

@@ -6,10 +6,12 @@ mod coordinator;
 mod groups;
 mod load;
 mod shard;
+mod share;
 mod transactions;
 
 use std::sync::{Arc, OnceLock};
 
+use ::coordinator::share::ShareShard;
 use ::coordinator::{GroupShard, StateMachine, TransactionShard};
 use metadata::ImageDelta;
 use metadata::config::BrokerConfig;
@@ -17,7 +19,7 @@ use protocol::record::Compression;
 use protocol::types::TimestampMs;
 
 use crate::Broker;
-use alarm::Alarm;
+pub(crate) use alarm::Alarm;
 use coordinator::Kind;
 
 pub(crate) use coordinator::{Answer, Coordinator};
@@ -28,6 +30,7 @@ pub(crate) use transactions::decide;
 pub(crate) struct Coordinators {
     groups: Coordinator<GroupShard>,
     transactions: Coordinator<TransactionShard>,
+    share: Coordinator<ShareShard>,
     alarm: Alarm,
     /// What wall time was ahead of monotonic time when the broker started.
     started_ms: OnceLock<TimestampMs>,
@@ -59,6 +62,7 @@ impl Coordinators {
         Self {
             groups: Coordinator::new(config),
             transactions: Coordinator::new(config),
+            share: Coordinator::new(config),
             alarm: Alarm::default(),
             started_ms: OnceLock::new(),
         }
@@ -72,6 +76,11 @@ impl Coordinators {
     /// The transaction coordinators.
     pub(crate) fn transactions(&self) -> &Coordinator<TransactionShard> {
         &self.transactions
+    }
+
+    /// The share coordinators.
+    pub(crate) fn share(&self) -> &Coordinator<ShareShard> {
+        &self.share
     }
 
     /// The time of the coordinators: wall time when the broker started, but never jumping afterwards, since members would
@@ -103,8 +112,8 @@ impl Coordinators {
     }
 
     /// Groups first: transactions that end while they are loaded have offsets to commit.
-    fn kinds(&self) -> [&dyn Kind; 2] {
-        [&self.groups, &self.transactions]
+    fn kinds(&self) -> [&dyn Kind; 3] {
+        [&self.groups, &self.transactions, &self.share]
     }
 
     /// Fires what is due, and gives the next deadline.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use protocol::ErrorCode;
 use protocol::messages::FindCoordinatorRequest;
 use protocol::messages::find_coordinator_response::{Coordinator, FindCoordinatorResponse};
+use protocol::{ErrorCode, Uuid};
 
 use crate::Broker;
-use crate::auto_create::{CONSUMER_OFFSETS, TRANSACTION_STATE};
+use crate::auto_create::{CONSUMER_OFFSETS, SHARE_GROUP_STATE, TRANSACTION_STATE};
 use crate::dispatch::{Reply, RequestContext};
 
 /// From this version on a request names many keys (KIP-699).
@@ -38,6 +38,7 @@ fn topic_of(key_type: i8) -> Option<&'static str> {
     match key_type {
         GROUP => Some(CONSUMER_OFFSETS),
         TRANSACTION => Some(TRANSACTION_STATE),
+        SHARE => Some(SHARE_GROUP_STATE),
         _ => None,
     }
 }
@@ -70,8 +71,10 @@ fn find(broker: &Broker, context: &RequestContext, key_type: i8, key: &str) -> R
     let (topic, partition) = match key_type {
         GROUP => (CONSUMER_OFFSETS, broker.groups().partition_of(key)),
         TRANSACTION => (TRANSACTION_STATE, broker.transactions().partition_of(key)),
-        SHARE if context.version < FIRST_VERSION_WITH_SHARE => return Err(ErrorCode::InvalidRequest),
-        SHARE => return Err(ErrorCode::CoordinatorNotAvailable),
+        SHARE if context.version < FIRST_VERSION_WITH_SHARE || !is_share_key(key) => {
+            return Err(ErrorCode::InvalidRequest);
+        }
+        SHARE => (SHARE_GROUP_STATE, broker.coordinators().share().partition_of(key)),
         _ => return Err(ErrorCode::InvalidRequest),
     };
     let image = broker.image();
@@ -80,4 +83,13 @@ fn find(broker: &Broker, context: &RequestContext, key_type: i8, key: &str) -> R
     let leader = leader.filter(|leader| !leader.fenced).ok_or(ErrorCode::CoordinatorNotAvailable)?;
     let endpoint = leader.endpoint(&context.connection.listener).ok_or(ErrorCode::CoordinatorNotAvailable)?;
     Ok((leader.id, endpoint.host.clone(), i32::from(endpoint.port)))
+}
+
+/// Whether a key names a share-partition: a group, which may have colons, a topic id and a partition.
+fn is_share_key(key: &str) -> bool {
+    let mut parts = key.rsplitn(3, ':');
+    let (partition, topic_id, group_id) = (parts.next(), parts.next(), parts.next());
+    partition.is_some_and(|partition| partition.parse::<i32>().is_ok())
+        && topic_id.is_some_and(|id| id.parse::<Uuid>().is_ok())
+        && group_id.is_some_and(|group_id| !group_id.trim().is_empty())
 }
