@@ -25,6 +25,7 @@ mod quorum;
 mod quotas;
 mod rate;
 mod replica_mover;
+mod share_groups;
 mod share_partition;
 mod share_partitions;
 mod share_state;

@@ -226,7 +226,13 @@ fn check_online(name: &str) {
         }
         return;
     }
-    let settings = [("group.initial.rebalance.delay.ms", "0"), ("offsets.topic.num.partitions", "3")];
+    let settings = [
+        ("group.initial.rebalance.delay.ms", "0"),
+        ("offsets.topic.num.partitions", "3"),
+        ("share.coordinator.state.topic.num.partitions", "3"),
+        ("share.coordinator.state.topic.replication.factor", "1"),
+        ("share.coordinator.state.topic.min.isr", "1"),
+    ];
     let broker = Broker::fresh(&format!("golden-{name}-node"), &settings);
     check(name, &broker.address, &dir);
 }
@@ -264,6 +270,11 @@ fn records_go_in_and_out_as_with_kafka() {
 #[test]
 fn groups_are_shown_and_moved_as_with_kafka() {
     check_online("groups");
+}
+
+#[test]
+fn share_groups_are_read_shown_and_moved_as_with_kafka() {
+    check_online("share_groups");
 }
 
 #[test]

@@ -33,6 +33,7 @@ impl Hosted for GroupShard {
                 .and_then(MigrationPolicy::of_name)
                 .unwrap_or_default(),
             regex_refresh_interval_ms: int(config, "group.consumer.regex.refresh.interval.ms"),
+            share: type_settings(config, "share"),
             ..GroupConfig::default()
         }
     }
