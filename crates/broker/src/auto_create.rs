@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use metadata::config::BrokerConfig;
+use protocol::ErrorCode;
 use protocol::messages::CreateTopicsRequest;
 use protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use tracing::{info, warn};
@@ -35,6 +36,35 @@ impl Broker {
             }
         });
         created.await;
+    }
+
+    /// Creates topics inside of the topology of a streams group. Returns which could not be created, and why.
+    pub(crate) async fn create_streams_topics(self: &Arc<Self>, topics: Vec<CreatableTopic>) -> Vec<(String, String)> {
+        let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
+        let created = self.blocking(move |broker| {
+            let timeout_ms = broker.config().request_timeout_ms();
+            let request = CreateTopicsRequest { topics, timeout_ms, ..Default::default() };
+            broker.quorum().submit(broker, |controller, _| Ok(controller.create_topics(&request)))
+        });
+        match created.await {
+            Some(Ok(response)) => {
+                let failed = response.topics.into_iter().filter_map(|result| {
+                    let code = ErrorCode::from_code(result.error_code);
+                    info!(topic = result.name, code = result.error_code, "created a topic of a streams group");
+                    // Another member of the group was faster.
+                    let is_there = matches!(code, ErrorCode::None | ErrorCode::TopicAlreadyExists);
+                    let message = result.error_message.filter(|message| !message.is_empty());
+                    (!is_there).then(|| (result.name, message.unwrap_or_else(|| code.message().to_owned())))
+                });
+                failed.collect()
+            }
+            Some(Err(refusal)) => {
+                warn!(%refusal, "could not create topics of a streams group");
+                names.into_iter().map(|name| (name, refusal.to_string())).collect()
+            }
+            // The broker stops.
+            None => Vec::new(),
+        }
     }
 }
 

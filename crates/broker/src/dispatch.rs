@@ -180,6 +180,8 @@ served! {
     OffsetDelete => offset_delete,
     ConsumerGroupHeartbeat => consumer_group_heartbeat,
     ConsumerGroupDescribe => consumer_group_describe,
+    StreamsGroupHeartbeat => streams_group_heartbeat,
+    StreamsGroupDescribe => streams_group_describe,
     ApiVersions => api_versions,
     DeleteRecords => delete_records,
     InitProducerId => init_producer_id,

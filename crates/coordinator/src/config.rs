@@ -2,6 +2,7 @@
 
 use crate::group::assignor::Assignor;
 use crate::group::modern::settings::TypeSettings;
+use crate::group::streams::settings::StreamsSettings;
 
 /// Which groups may become groups of the other protocol while they have members (`group.consumer.migration.policy`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,6 +61,8 @@ pub struct GroupConfig {
     pub offsets_retention_check_interval_ms: i64,
     /// `group.consumer.*`.
     pub consumer: TypeSettings,
+    /// `group.streams.*`.
+    pub streams: StreamsSettings,
     /// `group.consumer.assignors`; the first one is for groups whose members do not ask for one.
     pub consumer_assignors: Vec<Assignor>,
     /// `group.consumer.migration.policy`.
@@ -91,6 +94,7 @@ impl Default for GroupConfig {
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1_000,
             offsets_retention_check_interval_ms: 600_000,
             consumer: TypeSettings::default(),
+            streams: StreamsSettings::default(),
             consumer_assignors: vec![Assignor::Uniform, Assignor::Range],
             consumer_migration_policy: MigrationPolicy::default(),
             regex_refresh_interval_ms: 600_000,

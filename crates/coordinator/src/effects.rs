@@ -1,12 +1,16 @@
 //! What goes into the group coordinator beside a request, and what answers it.
 
+use std::collections::BTreeMap;
+
 use protocol::messages::consumer_group_describe_response::DescribedGroup;
+use protocol::messages::create_topics_request::CreatableTopic;
 use protocol::messages::share_group_describe_response::DescribedGroup as DescribedShareGroup;
+use protocol::messages::streams_group_describe_response::DescribedGroup as DescribedStreamsGroup;
 use protocol::messages::{
     AlterShareGroupOffsetsResponse, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse,
     DeleteGroupsResponse, DeleteShareGroupOffsetsResponse, JoinGroupResponse, LeaveGroupResponse, OffsetCommitResponse,
-    OffsetDeleteResponse, ShareGroupDescribeResponse, ShareGroupHeartbeatResponse, SyncGroupResponse,
-    TxnOffsetCommitResponse,
+    OffsetDeleteResponse, ShareGroupDescribeResponse, ShareGroupHeartbeatResponse, StreamsGroupDescribeResponse,
+    StreamsGroupHeartbeatResponse, SyncGroupResponse, TxnOffsetCommitResponse,
 };
 use protocol::types::TimestampMs;
 use protocol::{ErrorCode, Uuid};
@@ -62,6 +66,10 @@ pub enum GroupResponse {
     ShareStateNoted(ErrorCode),
     /// To TxnOffsetCommit.
     TxnOffsetCommit(TxnOffsetCommitResponse),
+    /// To StreamsGroupHeartbeat, with the topics that the group waits for.
+    StreamsGroupHeartbeat(StreamsGroupHeartbeatResponse, BTreeMap<String, CreatableTopic>),
+    /// To StreamsGroupDescribe.
+    StreamsGroupDescribe(StreamsGroupDescribeResponse),
 }
 
 impl GroupResponse {
@@ -107,6 +115,11 @@ impl GroupResponse {
                 error_message: Some(error.message().to_owned()),
                 ..Default::default()
             }),
+            Self::StreamsGroupHeartbeat(..) => Self::StreamsGroupHeartbeat(
+                StreamsGroupHeartbeatResponse { error_code, status: Some(Vec::new()), ..Default::default() },
+                BTreeMap::new(),
+            ),
+            Self::StreamsGroupDescribe(response) => Self::StreamsGroupDescribe(streams_error(response, error_code)),
             Self::ConsumerGroupDescribe(response) => {
                 let of_group = |group: DescribedGroup| DescribedGroup {
                     group_id: group.group_id,
@@ -130,4 +143,13 @@ impl GroupResponse {
             }
         }
     }
+}
+
+fn streams_error(response: StreamsGroupDescribeResponse, error_code: i16) -> StreamsGroupDescribeResponse {
+    let of_group = |group: DescribedStreamsGroup| DescribedStreamsGroup {
+        group_id: group.group_id,
+        error_code,
+        ..Default::default()
+    };
+    StreamsGroupDescribeResponse { groups: response.groups.into_iter().map(of_group).collect(), ..response }
 }

@@ -12,8 +12,8 @@ mod partition;
 mod record;
 mod runtime;
 mod shard;
-mod transaction;
 pub mod share;
+mod transaction;
 
 pub use config::{GroupConfig, MigrationPolicy};
 pub use effects::{Effects as GroupEffects, GroupResponse, RequestContext};
@@ -21,6 +21,7 @@ pub use error::{GroupError, Refusal, ReplayError, append_error_code};
 pub use group::assignor::Assignor;
 pub use group::modern::settings::{Bounded, TypeSettings};
 pub use group::share::{ShareDeletion, SharePartitions};
+pub use group::streams::settings::StreamsSettings;
 pub use partition::partition_for;
 pub use runtime::effects::{CoordinatorRecord, Effects, ReplyToken, TransactionalProducer, Write, WriteId};
 pub use runtime::{EffectsOf, StateMachine, TransactionOutcome};

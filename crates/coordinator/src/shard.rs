@@ -65,6 +65,7 @@ impl GroupShard {
                     self.in_group(now_ms, &group, out, |group, scope| group.session_expired(&member, scope));
                     self.consumer_member_expired(now_ms, &group, &member, "its session ended", out);
                     self.share_member_expired(now_ms, &group, &member, out);
+                    self.streams_session_expired(now_ms, &group, &member, out);
                 }
                 TimerKey::Join { group } => {
                     self.in_group(now_ms, &group, out, ClassicGroup::join_expired);
@@ -74,6 +75,7 @@ impl GroupShard {
                 }
                 TimerKey::Rebalance { group, member } => {
                     self.consumer_rebalance_expired(now_ms, &group, &member, out);
+                    self.streams_rebalance_expired(now_ms, &group, &member, out);
                 }
                 TimerKey::MemberJoin { group, member } => {
                     self.consumer_member_expired(now_ms, &group, &member, "it did not join again in time", out);
@@ -81,6 +83,7 @@ impl GroupShard {
                 TimerKey::MemberSync { group, member } => {
                     self.consumer_member_expired(now_ms, &group, &member, "it did not sync in time", out);
                 }
+                TimerKey::InitialRebalance { group } => self.streams_delay_over(now_ms, &group, out),
                 TimerKey::Expiry => {
                     self.expire_offsets(now_ms, out);
                     self.schedule_expiry(now_ms);
@@ -165,7 +168,7 @@ impl GroupShard {
     pub(crate) fn classic_group(&self, group_id: &str) -> Option<&ClassicGroup> {
         match self.groups.get(group_id)? {
             Group::Classic(group) => Some(group),
-            Group::Consumer(_) | Group::Share(_) => None,
+            Group::Consumer(_) | Group::Share(_) | Group::Streams(_) => None,
         }
     }
 
@@ -173,7 +176,7 @@ impl GroupShard {
     pub(crate) fn consumer_group(&self, group_id: &str) -> Option<&ConsumerGroup> {
         match self.groups.get(group_id)? {
             Group::Consumer(group) => Some(group),
-            Group::Classic(_) | Group::Share(_) => None,
+            Group::Classic(_) | Group::Share(_) | Group::Streams(_) => None,
         }
     }
 
@@ -181,7 +184,7 @@ impl GroupShard {
     pub(crate) fn consumer_group_mut(&mut self, group_id: &str) -> Option<&mut ConsumerGroup> {
         match self.groups.get_mut(group_id)? {
             Group::Consumer(group) => Some(group),
-            Group::Classic(_) | Group::Share(_) => None,
+            Group::Classic(_) | Group::Share(_) | Group::Streams(_) => None,
         }
     }
 
@@ -189,7 +192,7 @@ impl GroupShard {
     pub(crate) fn share_group(&self, group_id: &str) -> Option<&ShareGroup> {
         match self.groups.get(group_id)? {
             Group::Share(group) => Some(group),
-            Group::Classic(_) | Group::Consumer(_) => None,
+            Group::Classic(_) | Group::Consumer(_) | Group::Streams(_) => None,
         }
     }
 
@@ -197,7 +200,7 @@ impl GroupShard {
     pub(crate) fn consumer_metadata_hash(&mut self, group_id: &str) -> i64 {
         match self.groups.get(group_id) {
             Some(Group::Consumer(group)) => self.topics.metadata_hash(group.subscriptions.names()),
-            Some(Group::Classic(_) | Group::Share(_)) | None => 0,
+            Some(Group::Classic(_) | Group::Share(_) | Group::Streams(_)) | None => 0,
         }
     }
 
@@ -218,6 +221,11 @@ impl GroupShard {
 
     pub(crate) fn insert_group(&mut self, group: Group) {
         self.groups.insert(Arc::clone(group.group_id()), group);
+    }
+
+    /// Takes a group out for a moment; its deadlines stay.
+    pub(crate) fn take_group(&mut self, group_id: &str) -> Option<Group> {
+        self.groups.remove(group_id)
     }
 
     /// Takes a group out, with its deadlines.

@@ -41,6 +41,11 @@ public final class Suite {
         Administration.cases();
         Transactions.cases();
         Restarts.cases();
+        finish();
+    }
+
+    /** Prints the counts and ends the program. */
+    static void finish() {
         System.out.println(passed + " passed, " + failed + " failed, " + skipped + " skipped");
         System.exit(failed == 0 ? 0 : 1);
     }

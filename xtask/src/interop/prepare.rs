@@ -18,10 +18,11 @@ pub(super) struct Suite {
 }
 
 /// Every suite, in the order they run.
-pub(super) const SUITES: [Suite; 13] = [
+pub(super) const SUITES: [Suite; 14] = [
     Suite { name: "java-4.3.1", prepare: || java("4.3.1") },
     Suite { name: "java-3.9.1", prepare: || java("3.9.1") },
     Suite { name: "java-2.8.2", prepare: || java("2.8.2") },
+    Suite { name: "streams", prepare: streams },
     Suite { name: "admin", prepare: admin },
     Suite { name: "python-confluent", prepare: || python("confluent_suite.py") },
     Suite { name: "python-kafka", prepare: || python("kafka_python_suite.py") },
@@ -56,7 +57,7 @@ fn install(command: &mut Command) -> Result<()> {
 }
 
 fn java(version: &str) -> Result<Command> {
-    let class_path = java_classes(version, "interop/java/src", "classes")?;
+    let class_path = java_classes(version, &["interop/java/src"], "classes")?;
     let mut command = Command::new("java");
     command.args(["-Xmx1G", "-XX:+UseSerialGC", "-cp", &class_path, "Suite"]);
     Ok(command)
@@ -64,28 +65,47 @@ fn java(version: &str) -> Result<Command> {
 
 /// What the admin API answers, question by question, against what Apache Kafka answers.
 fn admin() -> Result<Command> {
-    let class_path = java_classes("4.3.1", "interop/admin", "admin")?;
+    let class_path = java_classes("4.3.1", &["interop/admin"], "admin")?;
     let mut command = Command::new("java");
     command.args(["-Xmx256M", "-XX:+UseSerialGC", "-cp", &class_path, "Answers"]);
     command.arg(workspace::root().join("interop/admin/answers.txt"));
     Ok(command)
 }
 
+/// Kafka Streams, with the clients that the other Java suite has.
+fn streams() -> Result<Command> {
+    let dir = scratch().join("streams");
+    let class_path =
+        compiled("interop/streams/pom.xml", &[], &dir, &["interop/java/src", "interop/streams/src"], "classes")?;
+    let mut command = Command::new("java");
+    command.args(["-Xmx1G", "-XX:+UseSerialGC", "-cp", &class_path, "StreamsSuite"]);
+    Ok(command)
+}
+
 /// Compiles sources against a release of kafka-clients and returns the class path.
-fn java_classes(version: &str, sources: &str, folder: &str) -> Result<String> {
+fn java_classes(version: &str, sources: &[&str], folder: &str) -> Result<String> {
+    let dir = scratch().join("java").join(version);
+    compiled("interop/java/pom.xml", &[format!("-Dkafka.version={version}")], &dir, sources, folder)
+}
+
+/// Compiles sources against what a Maven project depends on, in a folder of `dir`, and returns the class path.
+fn compiled(pom: &str, properties: &[String], dir: &Path, sources: &[&str], folder: &str) -> Result<String> {
     need("javac")?;
     need("mvn")?;
-    let dir = scratch().join("java").join(version);
     let (libs, classes) = (dir.join("libs"), dir.join(folder));
     if !libs.exists() {
-        apache_kafka::fetch_jars("interop/java/pom.xml", &[format!("-Dkafka.version={version}")], &libs)
-            .map_err(|error| Missing(format!("{error:#}")))?;
+        fs::create_dir_all(dir)?;
+        apache_kafka::fetch_jars(pom, properties, &libs).map_err(|error| Missing(format!("{error:#}")))?;
     }
     fs::create_dir_all(&classes)?;
     let class_path = format!("{}:{}/*", classes.display(), libs.display());
-    let sources = workspace::files(sources, &|path| path.extension().is_some_and(|e| e == "java"))?;
+    let is_java = |path: &Path| path.extension().is_some_and(|e| e == "java");
+    let mut files = Vec::new();
+    for folder in sources {
+        files.extend(workspace::files(folder, &is_java)?);
+    }
     let mut javac = Command::new("javac");
-    javac.args(["-nowarn", "-Xlint:-deprecation", "-cp", &class_path, "-d"]).arg(&classes).args(sources);
+    javac.args(["-nowarn", "-Xlint:-deprecation", "-cp", &class_path, "-d"]).arg(&classes).args(files);
     process::output(&mut javac)?;
     Ok(class_path)
 }

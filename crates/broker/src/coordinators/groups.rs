@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use coordinator::{Assignor, Bounded, GroupConfig, GroupShard, MigrationPolicy, TypeSettings};
+use coordinator::{Assignor, Bounded, GroupConfig, GroupShard, MigrationPolicy, StreamsSettings, TypeSettings};
 use metadata::config::{BrokerConfig, Value};
 use protocol::record::Compression;
 use tracing::warn;
@@ -28,6 +28,19 @@ impl Hosted for GroupShard {
             offsets_retention_ms: i64::from(config.offsets_retention_minutes()) * 60_000,
             offsets_retention_check_interval_ms: config.offsets_retention_check_interval_ms(),
             consumer: type_settings(config, "consumer"),
+            streams: StreamsSettings {
+                common: type_settings(config, "streams"),
+                standby_replicas: Bounded {
+                    default: int(config, "group.streams.num.standby.replicas"),
+                    min: 0,
+                    max: int(config, "group.streams.max.standby.replicas"),
+                },
+                initial_rebalance_delay_ms: Bounded {
+                    default: int(config, "group.streams.initial.rebalance.delay.ms"),
+                    min: 0,
+                    max: i32::MAX,
+                },
+            },
             consumer_assignors: assignors(config),
             consumer_migration_policy: text(config, "group.consumer.migration.policy")
                 .and_then(MigrationPolicy::of_name)
@@ -105,9 +118,17 @@ fn text<'a>(config: &'a BrokerConfig, name: &str) -> Option<&'a str> {
 impl Broker {
     /// Whether the cluster's features and the node's configuration allow consumer groups.
     pub(crate) fn serves_consumer_groups(&self) -> bool {
+        self.serves_groups("consumer", "group.version")
+    }
+
+    /// Whether the cluster's features and the node's configuration allow streams groups.
+    pub(crate) fn serves_streams_groups(&self) -> bool {
+        self.serves_groups("streams", "streams.version")
+    }
+
+    fn serves_groups(&self, protocol: &str, feature: &str) -> bool {
         let protocols = self.config().list("group.coordinator.rebalance.protocols");
-        protocols.iter().any(|protocol| protocol.eq_ignore_ascii_case("consumer"))
-            && self.image().feature_level("group.version") >= 1
+        protocols.iter().any(|known| known.eq_ignore_ascii_case(protocol)) && self.image().feature_level(feature) >= 1
     }
 }
 

@@ -77,6 +77,9 @@ impl GroupShard {
         if self.share_group(&request.group_id).is_some() {
             return Err(GroupError::GroupNotFound);
         }
+        if let Some(group) = self.streams_group(&request.group_id) {
+            return group.validate_commit(request, context.api_version);
+        }
         let commit = |group: &mut ClassicGroup, scope: &mut Scope<'_>| {
             group.validate_commit(request)?;
             // A commit shows that the member is there, unless the group is at a point where it must do more than that.

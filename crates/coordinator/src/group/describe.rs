@@ -35,7 +35,7 @@ impl GroupShard {
         let types = &request.types_filter;
         let wants = |group: &&Group| {
             let of_type = types.is_empty() || types.iter().any(|name| name.eq_ignore_ascii_case(group.type_name()));
-            of_type && (states.is_empty() || states.contains(&group.state_name().to_lowercase()))
+            of_type && (states.is_empty() || states.contains(&group.state_filter_name()))
         };
         self.group_ids().iter().filter_map(|id| self.group(id)).filter(wants).map(Group::list).collect()
     }

@@ -40,7 +40,7 @@ impl Group {
     fn retained_since(&self) -> Option<RetainedSince> {
         match self {
             Self::Classic(group) => group.retained_since(),
-            Self::Consumer(_) => Some(RetainedSince::Commit),
+            Self::Consumer(_) | Self::Streams(_) => Some(RetainedSince::Commit),
             Self::Share(_) => None,
         }
     }

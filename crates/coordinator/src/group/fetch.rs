@@ -24,6 +24,7 @@ impl GroupShard {
         let validated = match self.group(&request.group_id) {
             Some(Group::Consumer(group)) => group.validate_fetch(request),
             Some(Group::Share(_)) => Err(GroupError::GroupNotFound),
+            Some(Group::Streams(group)) => group.validate_fetch(request),
             Some(Group::Classic(_)) | None => Ok(()),
         };
         if let Err(error) = validated {

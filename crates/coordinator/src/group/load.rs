@@ -91,6 +91,7 @@ impl GroupShard {
             });
             self.consumer_group_loaded(now_ms, &group_id);
             self.share_group_loaded(now_ms, &group_id);
+            self.streams_group_loaded(now_ms, &group_id);
         }
         self.schedule_expiry(now_ms);
         self.settle(now_ms, out);
@@ -132,7 +133,7 @@ impl GroupShard {
         }
         match self.group_mut(&key.group) {
             Some(Group::Classic(group)) => group.creation = None,
-            Some(Group::Consumer(_) | Group::Share(_)) => {}
+            Some(Group::Consumer(_) | Group::Share(_) | Group::Streams(_)) => {}
             None => self.insert_group(Group::Classic(ClassicGroup::new(Arc::clone(&key.group), now_ms))),
         }
     }

@@ -45,6 +45,7 @@ impl Group {
                 let subscribed = group.subscribed_topics();
                 group.metadata_checked &= !changed.iter().any(|topic| subscribed.contains(&**topic));
             }
+            Self::Streams(group) => group.must_refresh_metadata |= group.names_any(changed),
         }
     }
 }

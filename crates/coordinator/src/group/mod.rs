@@ -16,6 +16,7 @@ pub(crate) mod modern;
 pub(crate) mod offsets;
 pub(crate) mod share;
 mod state_machine;
+pub(crate) mod streams;
 pub(crate) mod timer;
 mod transaction;
 
@@ -29,6 +30,7 @@ use crate::record;
 use classic::state::{CONSUMER, ClassicGroup};
 use consumer::state::ConsumerGroup;
 use share::state::{SHARE, ShareGroup};
+use streams::state::StreamsGroup;
 
 /// A group of any type.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub(crate) enum Group {
     Consumer(ConsumerGroup),
     /// Its members share the records of partitions (KIP-932).
     Share(ShareGroup),
+    /// The coordinator assigns tasks of a topology to members that run it (KIP-1071).
+    Streams(Box<StreamsGroup>),
 }
 
 impl Group {
@@ -48,6 +52,7 @@ impl Group {
             Self::Classic(group) => &group.group_id,
             Self::Consumer(group) => &group.group_id,
             Self::Share(group) => &group.group_id,
+            Self::Streams(group) => &group.group_id,
         }
     }
 
@@ -57,6 +62,7 @@ impl Group {
             Self::Classic(_) => "classic",
             Self::Consumer(_) => "consumer",
             Self::Share(_) => SHARE,
+            Self::Streams(_) => "streams",
         }
     }
 
@@ -66,6 +72,15 @@ impl Group {
             Self::Classic(group) => group.state.name(),
             Self::Consumer(group) => group.state().name(),
             Self::Share(group) => group.state(),
+            Self::Streams(group) => group.state().name(),
+        }
+    }
+
+    /// The name of its state in filters, in lower case.
+    pub(crate) fn state_filter_name(&self) -> String {
+        match self {
+            Self::Streams(group) => group.state().filter_name().to_owned(),
+            Self::Classic(_) | Self::Consumer(_) | Self::Share(_) => self.state_name().to_lowercase(),
         }
     }
 
@@ -75,6 +90,7 @@ impl Group {
             Self::Classic(group) => group.protocol_type.as_deref().unwrap_or_default(),
             Self::Consumer(_) => CONSUMER,
             Self::Share(_) => SHARE,
+            Self::Streams(_) => "streams",
         }
     }
 
@@ -84,6 +100,7 @@ impl Group {
             Self::Classic(group) => group.is_empty(),
             Self::Consumer(group) => group.members.is_empty(),
             Self::Share(group) => group.members.is_empty(),
+            Self::Streams(group) => group.is_empty(),
         }
     }
 
@@ -93,6 +110,7 @@ impl Group {
             Self::Classic(group) => group.is_subscribed_to(topic),
             Self::Consumer(group) => group.subscriptions.contains(topic),
             Self::Share(group) => group.members.values().any(|member| member.topics.contains(topic)),
+            Self::Streams(group) => group.is_subscribed_to(topic),
         }
     }
 
@@ -110,6 +128,12 @@ impl Group {
                     TimerKey::of_member(&group.group_id, member_id).iter().for_each(|key| timers.cancel(key));
                 }
             }
+            Self::Streams(group) => {
+                for member in group.members() {
+                    TimerKey::of_member(&group.group_id, &member.member_id).iter().for_each(|key| timers.cancel(key));
+                }
+                timers.cancel(&TimerKey::InitialRebalance { group: Arc::clone(&group.group_id) });
+            }
         }
     }
 
@@ -121,6 +145,9 @@ impl Group {
                 consumer::records::without_group(group).iter().map(record::modern::GroupRecord::encode).collect()
             }
             Self::Share(group) => group.tombstones().iter().map(record::modern::GroupRecord::encode).collect(),
+            Self::Streams(group) => {
+                streams::record::without_group(group).iter().map(record::modern::GroupRecord::encode).collect()
+            }
         }
     }
 }

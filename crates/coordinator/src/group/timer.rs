@@ -19,6 +19,8 @@ pub(crate) enum TimerKey {
     MemberJoin { group: Arc<str>, member: Arc<str> },
     /// The member of the classic protocol must have asked for what it has in the consumer group.
     MemberSync { group: Arc<str>, member: Arc<str> },
+    /// The streams group has waited for more members before its first assignment.
+    InitialRebalance { group: Arc<str> },
     /// Committed offsets and empty groups are looked through for old ones.
     Expiry,
 }

@@ -1,4 +1,5 @@
-//! The records that groups of the newer protocols are made of: consumer groups (KIP-848) and share groups (KIP-932).
+//! The records that groups of the newer protocols are made of: consumer groups (KIP-848), share groups (KIP-932) and
+//! streams groups (KIP-1071).
 //! Each kind is one line of the table below; encoding and decoding follow from it.
 
 use bytes::Bytes;
@@ -13,6 +14,11 @@ use protocol::messages::{
     ShareGroupMetadataKey, ShareGroupMetadataValue, ShareGroupStatePartitionMetadataKey,
     ShareGroupStatePartitionMetadataValue, ShareGroupTargetAssignmentMemberKey, ShareGroupTargetAssignmentMemberValue,
     ShareGroupTargetAssignmentMetadataKey, ShareGroupTargetAssignmentMetadataValue,
+    StreamsGroupCurrentMemberAssignmentKey, StreamsGroupCurrentMemberAssignmentValue, StreamsGroupMemberMetadataKey,
+    StreamsGroupMemberMetadataValue, StreamsGroupMetadataKey, StreamsGroupMetadataValue,
+    StreamsGroupTargetAssignmentMemberKey, StreamsGroupTargetAssignmentMemberValue,
+    StreamsGroupTargetAssignmentMetadataKey, StreamsGroupTargetAssignmentMetadataValue, StreamsGroupTopologyKey,
+    StreamsGroupTopologyValue,
 };
 use protocol::{EncodeError, Message, Reader};
 
@@ -78,6 +84,16 @@ group_records! {
     ShareGroupTargetAssignmentMember(ShareGroupTargetAssignmentMemberKey, ShareGroupTargetAssignmentMemberValue),
     ShareGroupCurrentMemberAssignment(ShareGroupCurrentMemberAssignmentKey, ShareGroupCurrentMemberAssignmentValue),
     ShareGroupStatePartitionMetadata(ShareGroupStatePartitionMetadataKey, ShareGroupStatePartitionMetadataValue),
+    StreamsGroupMetadata(StreamsGroupMetadataKey, StreamsGroupMetadataValue),
+    StreamsGroupMemberMetadata(StreamsGroupMemberMetadataKey, StreamsGroupMemberMetadataValue),
+    StreamsGroupTargetAssignmentMetadata(
+        StreamsGroupTargetAssignmentMetadataKey, StreamsGroupTargetAssignmentMetadataValue
+    ),
+    StreamsGroupTargetAssignmentMember(StreamsGroupTargetAssignmentMemberKey, StreamsGroupTargetAssignmentMemberValue),
+    StreamsGroupCurrentMemberAssignment(
+        StreamsGroupCurrentMemberAssignmentKey, StreamsGroupCurrentMemberAssignmentValue
+    ),
+    StreamsGroupTopology(StreamsGroupTopologyKey, StreamsGroupTopologyValue),
 }
 
 fn encode<K: Message, V: Message>(

@@ -39,6 +39,11 @@ impl<K: Clone + Hash + Ord> Timers<K> {
         }
     }
 
+    /// Whether `key` has a deadline.
+    pub(crate) fn contains(&self, key: &K) -> bool {
+        self.deadlines.contains_key(key)
+    }
+
     /// Forgets the deadline of `key`, if it has one.
     pub(crate) fn cancel(&mut self, key: &K) {
         if let Some((key, deadline)) = self.deadlines.remove_entry(key) {

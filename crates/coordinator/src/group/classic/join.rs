@@ -72,6 +72,9 @@ impl GroupShard {
         if self.share_group(&request.group_id).is_some() {
             return out.reply(token, join_error(&request.member_id, ErrorCode::InconsistentGroupProtocol));
         }
+        if self.streams_group(&request.group_id).is_some_and(|group| !group.is_empty()) {
+            return out.reply(token, join_error("", ErrorCode::InconsistentGroupProtocol));
+        }
         let is_new = self.classic_group(&request.group_id).is_none();
         if is_new {
             if !request.member_id.is_empty() {
@@ -79,6 +82,7 @@ impl GroupShard {
             }
             let mut records = Records::default();
             self.remove_empty_consumer_group(&request.group_id, &mut records);
+            self.remove_empty_streams_group(&request.group_id, &mut records);
             self.write_records(context.now_ms, records, None, out);
             self.insert_group(Group::Classic(ClassicGroup::new(request.group_id.as_str().into(), context.now_ms)));
         }

@@ -34,6 +34,12 @@ impl GroupShard {
             GroupRecord::ConsumerGroupTargetAssignmentMember(key, value) => self.replay_target(key, value),
             GroupRecord::ConsumerGroupCurrentMemberAssignment(key, value) => self.replay_current(key, value),
             GroupRecord::ConsumerGroupRegularExpression(key, value) => self.replay_regex(key, value),
+            GroupRecord::StreamsGroupMetadata(..)
+            | GroupRecord::StreamsGroupMemberMetadata(..)
+            | GroupRecord::StreamsGroupTargetAssignmentMetadata(..)
+            | GroupRecord::StreamsGroupTargetAssignmentMember(..)
+            | GroupRecord::StreamsGroupCurrentMemberAssignment(..)
+            | GroupRecord::StreamsGroupTopology(..) => self.replay_streams_group(record),
             record => self.replay_share_group(record),
         }
     }
@@ -43,7 +49,7 @@ impl GroupShard {
         let replaces = match self.group(group_id) {
             None => true,
             Some(Group::Classic(group)) => group.is_simple(),
-            Some(Group::Consumer(_) | Group::Share(_)) => false,
+            Some(Group::Consumer(_) | Group::Share(_) | Group::Streams(_)) => false,
         };
         if create && replaces {
             self.remove_group(group_id);
