@@ -83,9 +83,16 @@ impl GroupShard {
         request: &TxnOffsetCommitRequest,
         topic_id: &dyn Fn(&str) -> Uuid,
     ) -> Result<(), GroupError> {
-        if let Some(group) = self.consumer_group(&request.group_id) {
-            let commit = as_commit(request, topic_id);
-            return match group.validate_commit(&commit, VERSION_WITH_EPOCHS) {
+        let commit = || as_commit(request, topic_id);
+        let of_epochs = if let Some(group) = self.consumer_group(&request.group_id) {
+            Some(group.validate_commit(&commit(), VERSION_WITH_EPOCHS))
+        } else if let Some(group) = self.streams_group(&request.group_id) {
+            Some(group.validate_commit(&commit(), VERSION_WITH_EPOCHS))
+        } else {
+            self.share_group(&request.group_id).map(|_| Err(GroupError::GroupNotFound))
+        };
+        if let Some(outcome) = of_epochs {
+            return match outcome {
                 Err(GroupError::StaleMemberEpoch) => Err(GroupError::IllegalGeneration),
                 outcome => outcome,
             };
