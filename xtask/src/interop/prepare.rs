@@ -18,11 +18,12 @@ pub(super) struct Suite {
 }
 
 /// Every suite, in the order they run.
-pub(super) const SUITES: [Suite; 14] = [
+pub(super) const SUITES: [Suite; 15] = [
     Suite { name: "java-4.3.1", prepare: || java("4.3.1") },
     Suite { name: "java-3.9.1", prepare: || java("3.9.1") },
     Suite { name: "java-2.8.2", prepare: || java("2.8.2") },
     Suite { name: "streams", prepare: streams },
+    Suite { name: "java-share", prepare: java_share },
     Suite { name: "admin", prepare: admin },
     Suite { name: "python-confluent", prepare: || python("confluent_suite.py") },
     Suite { name: "python-kafka", prepare: || python("kafka_python_suite.py") },
@@ -60,6 +61,14 @@ fn java(version: &str) -> Result<Command> {
     let class_path = java_classes(version, &["interop/java/src"], "classes")?;
     let mut command = Command::new("java");
     command.args(["-Xmx1G", "-XX:+UseSerialGC", "-cp", &class_path, "Suite"]);
+    Ok(command)
+}
+
+/// Share groups, which clients know since 4.1.
+fn java_share() -> Result<Command> {
+    let class_path = java_classes("4.3.1", "interop/java", "share")?;
+    let mut command = Command::new("java");
+    command.args(["-Xmx1G", "-XX:+UseSerialGC", "-cp", &class_path, "Shares"]);
     Ok(command)
 }
 
