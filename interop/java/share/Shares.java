@@ -131,11 +131,7 @@ public final class Shares {
         long end = System.nanoTime() + Clients.LIMIT.toNanos();
         while (records.isEmpty() || records.size() < count) {
             Suite.check(System.nanoTime() < end, "only " + records.size() + " of " + count + " records came");
-            ConsumerRecords<String, String> polled = consumer.poll(Duration.ofSeconds(1));
-            polled.forEach(records::add);
-            if (records.size() < count && !polled.isEmpty()) {
-                polled.forEach(consumer::acknowledge);
-            }
+            consumer.poll(Duration.ofSeconds(1)).forEach(records::add);
         }
         return records;
     }
@@ -143,7 +139,8 @@ public final class Shares {
     private static void explicit() throws Exception {
         String topic = Clients.topic("share-explicit", 1);
         String group = group("share-explicit");
-        try (KafkaProducer<String, String> producer = Clients.producer();
+        // One batch, so that one poll gives all of it.
+        try (KafkaProducer<String, String> producer = Clients.producer("linger.ms", "500");
                 KafkaShareConsumer<String, String> consumer = consumer(group, "share.acknowledgement.mode", "explicit")) {
             Clients.send(producer, topic, Suite.lines(10));
             consumer.subscribe(List.of(topic));

@@ -66,7 +66,7 @@ fn java(version: &str) -> Result<Command> {
 
 /// Share groups, which clients know since 4.1.
 fn java_share() -> Result<Command> {
-    let class_path = java_classes("4.3.1", "interop/java", "share")?;
+    let class_path = java_classes("4.3.1", &["interop/java"], "share")?;
     let mut command = Command::new("java");
     command.args(["-Xmx1G", "-XX:+UseSerialGC", "-cp", &class_path, "Shares"]);
     Ok(command)
